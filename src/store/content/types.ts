@@ -1,0 +1,48 @@
+import type { ByteStream } from '#base/bytes/types.ts';
+import type { Digest } from '#oci/digest/index.ts';
+
+/** A blob the store has: it has a row, so it is whole, verified and durable. */
+export interface BlobInfo {
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly createdAt: Date;
+}
+
+/** An unfinished write. Disposing without `commit` keeps the bytes for a later resume. */
+export interface Ingest extends AsyncDisposable {
+  readonly ref: string;
+  /** Bytes held so far; a resumed ingest starts here. */
+  readonly offset: number;
+  write(chunk: Uint8Array): Promise<void>;
+  /** Drops the bytes written so far (a server that ignored our Range). */
+  truncate(): Promise<void>;
+  /**
+   * Verifies, syncs, renames, syncs the folder, adds the row; in that order. A blob that exists already is kept.
+   * @throws {DigestMismatchError} and the bytes are dropped.
+   */
+  commit(expected: { readonly digest: Digest; readonly sizeBytes?: number }): Promise<BlobInfo>;
+}
+
+/** Blobs by digest under `content/` (an OCI image layout). Nothing reads a blob that has no row. */
+export interface ContentStore {
+  findBlob(digest: Digest): BlobInfo | undefined;
+  /** Path of a blob's file, for child processes. @throws {CodedError} `not_found`. */
+  getBlobPath(digest: Digest): string;
+  /** @throws {CodedError} `not_found`. */
+  openBlob(digest: Digest, range?: { readonly start: number; readonly end?: number }): ByteStream;
+  /** Whole blob in memory, for documents. @throws `not_found`, `resource_exhausted` if larger than `limitBytes`. */
+  readBlob(digest: Digest, limitBytes: number): Promise<Uint8Array>;
+  /** Stores a document we have in memory. Idempotent. */
+  putBlob(bytes: Uint8Array): Promise<BlobInfo>;
+  /**
+   * Opens the ingest named `ref`, resuming at its current offset if one exists. One writer per ref at a time.
+   * @throws {CodedError} `unavailable` while another writer holds `ref`; `resource_exhausted` on a full disk.
+   */
+  openIngest(ref: string): Promise<Ingest>;
+  abortIngest(ref: string): Promise<void>;
+  /** Takes over a finished file in the same file system: sync, rename, row. The caller has hashed it while writing. */
+  adoptFile(path: string, blob: { readonly digest: Digest; readonly sizeBytes: number }): Promise<BlobInfo>;
+  /** A fresh path under `content/ingest` for a child process to write to, then `adoptFile`. */
+  reserveFile(): string;
+  listBlobs(): Iterable<BlobInfo>;
+}

@@ -1,0 +1,89 @@
+import type { ByteStream, OutputCompression } from '#base/bytes/types.ts';
+import type { ImageConfig, ImageId } from '#oci/config/index.ts';
+import type { ChainId, DiffId, Digest } from '#oci/digest/index.ts';
+import type { Descriptor } from '#oci/manifest/index.ts';
+import type { Reference } from '#oci/reference/index.ts';
+
+/** A layer the host holds unpacked, by diffID. */
+export interface Layer {
+  readonly diffId: DiffId;
+  readonly tarSizeBytes: number;
+  readonly contentSizeBytes: number;
+  readonly indexDigest: Digest;
+}
+
+/** One image: a config whose layers are all here. */
+export interface Image {
+  readonly id: ImageId;
+  readonly config: ImageConfig;
+  readonly configBytes: Uint8Array;
+  readonly chainId: ChainId | undefined;
+  readonly layers: readonly Layer[];
+  /** Sum of `contentSizeBytes`: what `images` prints. */
+  readonly sizeBytes: number;
+  readonly createdAt: Date | undefined;
+  /** When it was last tagged here. */
+  readonly taggedAt: Date | undefined;
+  readonly parentId: ImageId | undefined;
+  /** Tags, canonical. */
+  readonly references: readonly Reference[];
+  /** `repository@digest` under which a registry has it. */
+  readonly repoDigests: readonly Reference[];
+}
+
+/** What `removeImage` did, in order, as the Engine API tells it. */
+export type RemovalStep = { readonly untagged: Reference } | { readonly deleted: Digest };
+
+/**
+ * Names to images. Every name taken here is checked to be complete first: an image is visible only when its config,
+ * layers and snapshots have rows.
+ */
+export interface ImageStore {
+  /** By reference, by full id or by unique id prefix (with or without `sha256:`). */
+  findImage(nameOrId: string): Image | undefined;
+  /** @throws {CodedError} `not_found` with Docker's text `No such image: x:latest`; `invalid_argument` when a prefix is ambiguous. */
+  getImage(nameOrId: string): Image;
+  listImages(): Iterable<Image>;
+  /** Adds an image whose layers are all held. Idempotent. */
+  addImage(image: {
+    readonly configBytes: Uint8Array;
+    readonly parentId?: ImageId;
+    readonly manifest?: Descriptor;
+  }): Promise<Image>;
+  tagImage(reference: Reference, id: ImageId): void;
+  addRepoDigest(reference: Reference, id: ImageId): void;
+  /** @throws `conflict` with Docker's texts while containers or children use it (`inUse` is asked). */
+  removeImage(
+    nameOrId: string,
+    options: {
+      readonly force: boolean;
+      readonly noprune: boolean;
+      readonly inUse: (id: ImageId) => string | undefined;
+    },
+  ): Promise<readonly RemovalStep[]>;
+  /** The layer of a diffID, with where its bytes can come from. */
+  findLayer(diffId: DiffId): Layer | undefined;
+  /** Registers a layer: its snapshot is committed under `chainId`. */
+  addLayer(layer: Layer, snapshot: { readonly chainId: ChainId }): void;
+  /** Known compressed forms of a layer, whether the bytes are still here or not. */
+  listLayerBlobs(diffId: DiffId): readonly Descriptor[];
+  addLayerBlob(diffId: DiffId, descriptor: Descriptor): void;
+  /** The diffID of a compressed blob seen before. */
+  findDiffId(blob: Digest): DiffId | undefined;
+  /**
+   * A compressed form of the layer whose bytes are in the content store: made once, remembered.
+   * `prefer` is used when none is held.
+   */
+  ensureLayerBlob(
+    diffId: DiffId,
+    prefer: OutputCompression,
+    options?: { readonly onProgress?: (tarBytes: number) => void; readonly signal?: AbortSignal },
+  ): Promise<Descriptor>;
+  /** The plain tar of a layer, verified against its diffID while it streams. */
+  openLayerTar(diffId: DiffId): ByteStream;
+  /** Registries known to hold a blob: candidates for a cross-repository mount. */
+  listBlobSources(blob: Digest): readonly { readonly registry: string; readonly repository: string }[];
+  addBlobSource(blob: Digest, source: { readonly registry: string; readonly repository: string }): void;
+  /** The manifest bytes under which a registry knows the image, if kept. */
+  listManifests(id: ImageId): readonly Descriptor[];
+}

@@ -1,0 +1,100 @@
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { CodedError, messageOf } from '#base/errors/index.ts';
+import { MIGRATIONS } from './schema.ts';
+
+/** What a column holds. Dates are milliseconds since 1970, booleans 0 or 1, documents JSON text. */
+export type Value = string | number | bigint | null | Uint8Array;
+export type Row = Record<string, Value>;
+
+/**
+ * The engine's one database: SQLite, WAL, synchronous=FULL, so that what `transaction` returned from is durable.
+ * Statements are prepared once and kept. Calls are synchronous and short; never run a query whose cost grows with the
+ * number of stored blobs on a path that people wait for.
+ */
+export interface Database {
+  /** First row, or `undefined`. */
+  get(sql: string, ...values: Value[]): Row | undefined;
+  all(sql: string, ...values: Value[]): Row[];
+  iterate(sql: string, ...values: Value[]): Iterable<Row>;
+  /** Runs a statement; returns the number of changed rows. */
+  run(sql: string, ...values: Value[]): number;
+  /** Runs `body` in one IMMEDIATE transaction; a throw rolls back. Nested calls join the outer transaction. */
+  transaction<T>(body: () => T): T;
+  close(): void;
+}
+
+/**
+ * Opens (and migrates) the database.
+ * @throws {CodedError} `data_loss` when SQLite reports corruption, `failed_precondition` when a newer Slipway wrote it.
+ */
+export function openDatabase(path: string): Database {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const db = new DatabaseSync(path);
+  db.exec(
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;',
+  );
+  checkIntegrity(db, path);
+  migrate(db, path);
+  return wrap(db);
+}
+
+function checkIntegrity(db: DatabaseSync, path: string): void {
+  let result: string;
+  try {
+    result = String(db.prepare('PRAGMA quick_check(1)').get()?.['quick_check'] ?? 'no answer');
+  } catch (error) {
+    result = messageOf(error);
+  }
+  if (result !== 'ok') throw new CodedError('data_loss', `cannot open database "${path}": ${result}`);
+}
+
+function migrate(db: DatabaseSync, path: string): void {
+  const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
+  if (version > MIGRATIONS.length) {
+    throw new CodedError(
+      'failed_precondition',
+      `cannot open database "${path}": it was written by a newer Slipway`,
+    );
+  }
+  for (let next = version; next < MIGRATIONS.length; next++) {
+    db.exec(`BEGIN IMMEDIATE; ${MIGRATIONS[next]}; PRAGMA user_version = ${next + 1}; COMMIT;`);
+  }
+}
+
+function wrap(db: DatabaseSync): Database {
+  const statements = new Map<string, StatementSync>();
+  let depth = 0;
+  const prepare = (sql: string): StatementSync => {
+    let statement = statements.get(sql);
+    if (statement === undefined) {
+      statement = db.prepare(sql);
+      statements.set(sql, statement);
+    }
+    return statement;
+  };
+  return {
+    get: (sql, ...values) => prepare(sql).get(...values) as Row | undefined,
+    all: (sql, ...values) => prepare(sql).all(...values) as Row[],
+    // A statement that is being iterated cannot be reused by a nested query: give it one of its own.
+    iterate: (sql, ...values) => db.prepare(sql).iterate(...values) as Iterable<Row>,
+    run: (sql, ...values) => Number(prepare(sql).run(...values).changes),
+    transaction(body) {
+      if (depth > 0) return body();
+      db.exec('BEGIN IMMEDIATE');
+      depth++;
+      try {
+        const result = body();
+        db.exec('COMMIT');
+        return result;
+      } catch (error) {
+        if (db.isTransaction) db.exec('ROLLBACK');
+        throw error;
+      } finally {
+        depth--;
+      }
+    },
+    close: () => db.close(),
+  };
+}

@@ -1,0 +1,1 @@
+export { type Database, openDatabase, type Row, type Value } from './database.ts';
