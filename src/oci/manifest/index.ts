@@ -118,7 +118,7 @@ export function decodeManifest(bytes: Uint8Array, mediaType: string | undefined)
   if ('subject' in value) checkDescriptor(value['subject'], 'subject');
   if (isIndex) {
     if (!Array.isArray(value['manifests'])) throw invalidManifest('index has no manifests');
-    value['manifests'].forEach((entry, i) => checkDescriptor(entry, `manifests[${i}]`));
+    for (const [i, entry] of value['manifests'].entries()) checkDescriptor(entry, `manifests[${i}]`);
     return {
       kind: 'index',
       bytes,
@@ -129,7 +129,7 @@ export function decodeManifest(bytes: Uint8Array, mediaType: string | undefined)
   }
   checkDescriptor(value['config'], 'config');
   if (!Array.isArray(value['layers'])) throw invalidManifest('it has no layers');
-  value['layers'].forEach((entry, i) => checkDescriptor(entry, `layers[${i}]`));
+  for (const [i, entry] of value['layers'].entries()) checkDescriptor(entry, `layers[${i}]`);
   return {
     kind: 'manifest',
     bytes,
