@@ -1,0 +1,10 @@
+/**
+ * The system calls Node lacks, one typed function each. Everything is synchronous, and throws a `PosixError` with a `code`
+ * like Node's system errors. koffi is loaded at the first call.
+ */
+export * from './file.ts';
+export { loadPosix, PosixError, type PosixPath } from './library.ts';
+export * from './mount.ts';
+export * from './process.ts';
+export * from './socket.ts';
+export * from './xattr.ts';

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import {
+  becomeSubreaper,
+  changeOwner,
+  findXattr,
+  getWindowSize,
+  hardLink,
+  listXattrs,
+  MNT,
+  makeDevice,
+  makeFifo,
+  makeNode,
+  mount,
+  openFile,
+  openInRoot,
+  openPidfd,
+  RENAME,
+  receiveFd,
+  removeXattr,
+  renameExtended,
+  sendFd,
+  setTimes,
+  setXattr,
+  splitDevice,
+  syncFileSystem,
+  tryLock,
+  unlock,
+  unmount,
+  watchReadable,
+} from './index.ts';
+import { native } from './library.ts';
+
+const isRoot = process.getuid?.() === 0;
+const needsRoot = isRoot ? {} : { skip: 'needs root' };
+
+describe('base/posix', () => {
+  let dir = '';
+  before(() => {
+    dir = fs.mkdtempSync(join(os.tmpdir(), 'posix-'));
+  });
+  after(() => fs.rmSync(dir, { recursive: true, force: true }));
+
+  it('throws errors with the code of a system error', () => {
+    assert.throws(() => openFile(join(dir, 'none'), fs.constants.O_RDONLY), {
+      code: 'ENOENT',
+      syscall: 'open',
+    });
+    assert.throws(() => openFile('a\0b', 0), { code: 'EINVAL' });
+  });
+
+  it('takes a path of raw bytes', () => {
+    const name = Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0xff, 0xe9])]);
+    fs.closeSync(openFile(name, fs.constants.O_CREAT | fs.constants.O_WRONLY));
+    assert.ok(fs.existsSync(name));
+  });
+
+  it('keeps a path inside the root, whatever the links say', () => {
+    fs.mkdirSync(join(dir, 'root'));
+    fs.symlinkSync('/etc', join(dir, 'root', 'out'));
+    const root = openFile(join(dir, 'root'), fs.constants.O_DIRECTORY);
+    assert.throws(() => openInRoot(root, 'out/passwd', { flags: 0 }), { code: 'ENOENT' });
+    assert.throws(() => openInRoot(root, '../../../../../../etc/passwd', { flags: 0 }), { code: 'ENOENT' });
+    fs.closeSync(root);
+  });
+
+  it('sets, lists, finds and removes extended attributes', needsRoot, () => {
+    const path = join(dir, 'x');
+    fs.writeFileSync(path, '');
+    const value = Buffer.alloc(1000, 7);
+    setXattr(path, 'trusted.a', value);
+    setXattr(path, 'trusted.empty', Buffer.alloc(0));
+    assert.deepEqual([...listXattrs(path)].sort(), ['trusted.a', 'trusted.empty']);
+    assert.deepEqual(findXattr(path, 'trusted.a'), value);
+    assert.equal(findXattr(path, 'trusted.empty')?.length, 0);
+    removeXattr(path, 'trusted.a');
+    removeXattr(path, 'trusted.a');
+    assert.equal(findXattr(path, 'trusted.a'), undefined);
+  });
+
+  it('sets nanoseconds, before the epoch too, on a link itself', () => {
+    const path = join(dir, 'link');
+    fs.symlinkSync('nowhere', path);
+    const time = { seconds: -5, nanoseconds: 123_456_789 };
+    setTimes(path, time, time);
+    assert.equal(fs.lstatSync(path, { bigint: true }).mtimeNs, -5n * 1_000_000_000n + 123_456_789n);
+  });
+
+  it('makes nodes, pipes and links, and owns links', needsRoot, () => {
+    makeNode(join(dir, 'node'), fs.constants.S_IFCHR | 0o600, makeDevice(259, 70_000));
+    assert.deepEqual(splitDevice(fs.lstatSync(join(dir, 'node')).rdev), { major: 259, minor: 70_000 });
+    makeFifo(join(dir, 'pipe'), 0o644);
+    assert.ok(fs.lstatSync(join(dir, 'pipe')).isFIFO());
+    fs.symlinkSync('/etc/passwd', join(dir, 'sym'));
+    changeOwner(join(dir, 'sym'), 4_294_967_294, 12);
+    assert.equal(fs.lstatSync(join(dir, 'sym')).uid, 4_294_967_294);
+    hardLink(join(dir, 'sym'), join(dir, 'sym2'));
+    assert.ok(fs.lstatSync(join(dir, 'sym2')).isSymbolicLink());
+  });
+
+  it('exchanges two names and refuses to replace', () => {
+    fs.writeFileSync(join(dir, 'one'), '1');
+    fs.writeFileSync(join(dir, 'two'), '2');
+    renameExtended(join(dir, 'one'), join(dir, 'two'), RENAME.EXCHANGE);
+    assert.equal(fs.readFileSync(join(dir, 'one'), 'utf8'), '2');
+    assert.throws(() => renameExtended(join(dir, 'one'), join(dir, 'two'), RENAME.NOREPLACE), {
+      code: 'EEXIST',
+    });
+  });
+
+  it('locks a file against another descriptor', () => {
+    const path = join(dir, 'lock');
+    const [a, b] = [fs.openSync(path, 'w'), fs.openSync(path, 'w')];
+    assert.equal(tryLock(a, 'exclusive'), true);
+    assert.equal(tryLock(b, 'exclusive'), false);
+    unlock(a);
+    assert.equal(tryLock(b, 'shared'), true);
+    syncFileSystem(a);
+    fs.closeSync(a);
+    fs.closeSync(b);
+  });
+
+  it('mounts and unmounts, and refuses options that the kernel would cut', needsRoot, () => {
+    const target = join(dir, 'mnt');
+    fs.mkdirSync(target);
+    assert.throws(() => mount({ target, type: 'tmpfs', data: 'x'.repeat(4096) }), /4095/);
+    mount({ source: 'test', target, type: 'tmpfs', data: 'size=64k' });
+    assert.ok(fs.readFileSync('/proc/mounts', 'utf8').includes(target));
+    unmount(target, MNT.DETACH);
+    assert.ok(!fs.readFileSync('/proc/mounts', 'utf8').includes(target));
+    assert.throws(() => unmount(target), { code: 'EINVAL' });
+  });
+
+  it('tells through a pidfd that a process has ended', async () => {
+    const child = spawn('sleep', ['0.1']);
+    assert.ok(child.pid !== undefined);
+    const pidfd = openPidfd(child.pid);
+    await new Promise<void>((resolve) => watchReadable(pidfd, resolve));
+    fs.closeSync(pidfd);
+  });
+
+  it('passes a descriptor over a socket pair', () => {
+    const pair = Buffer.alloc(8);
+    native('int socketpair(int domain, int type, int protocol, uint8_t *pair)')(1, 1, 0, pair);
+    const [left, right] = [pair.readInt32LE(0), pair.readInt32LE(4)];
+    const file = fs.openSync('/etc/passwd', 'r');
+    sendFd(left, file);
+    const received = receiveFd(right);
+    assert.equal(fs.fstatSync(received).ino, fs.fstatSync(file).ino);
+    assert.throws(() => receiveFd(right, { timeoutMs: 10 }), { code: 'ETIMEDOUT' });
+    for (const fd of [left, right, file, received]) fs.closeSync(fd);
+  });
+
+  it('says what is not a terminal', () => {
+    const fd = fs.openSync('/dev/null', 'r');
+    assert.throws(() => getWindowSize(fd), { code: 'ENOTTY' });
+    fs.closeSync(fd);
+    becomeSubreaper();
+  });
+});
