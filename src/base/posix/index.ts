@@ -5,6 +5,9 @@
 export * from './file.ts';
 export { loadPosix, PosixError, type PosixPath } from './library.ts';
 export * from './mount.ts';
+export * from './netlink.ts';
+export * from './netns.ts';
+export * from './nftables.ts';
 export * from './process.ts';
 export * from './socket.ts';
 export * from './xattr.ts';

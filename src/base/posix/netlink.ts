@@ -7,17 +7,13 @@
  *
  * A request is answered by the kernel before `send` returns, so every call is synchronous and takes tens of microseconds.
  */
-import koffi from 'koffi';
+import { closeSync } from 'node:fs';
 import { CodedError } from '#base/errors/index.ts';
-
-const libc = koffi.load('libc.so.6');
-const socket = libc.func('int socket(int domain, int type, int protocol)');
-const send = libc.func('int64_t send(int fd, const uint8_t *data, size_t length, int flags)');
-const recv = libc.func('int64_t recv(int fd, _Out_ uint8_t *data, size_t length, int flags)');
-const close = libc.func('int close(int fd)');
+import { PosixError } from './library.ts';
+import { openSocket, receiveMessage, sendMessage } from './socket.ts';
 
 const AF_NETLINK = 16;
-const SOCK_RAW_CLOEXEC = 3 | 0o2000000;
+const SOCK_RAW = 3;
 const AF_INET = 2;
 const MESSAGE = { error: 2, newLink: 16, delLink: 17, getLink: 18, newAddress: 20, newRoute: 24 } as const;
 const FLAG = { request: 1, ack: 4, exclusive: 0x200, create: 0x400 } as const;
@@ -54,12 +50,11 @@ export class RouteSocket implements Disposable {
 
   /** @throws a system error when the kernel refuses the socket. */
   constructor() {
-    this.#fd = socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0) as number;
-    if (this.#fd < 0) throw systemError('socket', koffi.errno());
+    this.#fd = openSocket(AF_NETLINK, SOCK_RAW, 0);
   }
 
   [Symbol.dispose](): void {
-    close(this.#fd);
+    closeSync(this.#fd);
   }
 
   /** Index of a link, or `undefined` when there is none of this name. */
@@ -205,15 +200,14 @@ export class RouteSocket implements Disposable {
     message.writeUInt16LE(flags | FLAG.request, 6);
     message.writeUInt32LE(++this.#sequence, 8);
     body.copy(message, 16);
-    if (Number(send(this.#fd, message, message.length, 0)) < 0) throw systemError(what, koffi.errno());
-    const reply = Buffer.alloc(32 * 1024);
+    sendMessage(this.#fd, message);
     for (;;) {
-      const length = Number(recv(this.#fd, reply, reply.length, 0));
-      if (length < 0) throw systemError(what, koffi.errno());
+      const reply = receiveMessage(this.#fd);
+      if (reply === undefined) throw new CodedError('internal', `cannot ${what}: netlink gave no answer`);
       if (reply.readUInt32LE(8) !== this.#sequence) continue;
-      if (reply.readUInt16LE(4) !== MESSAGE.error) return Buffer.from(reply.subarray(0, length));
+      if (reply.readUInt16LE(4) !== MESSAGE.error) return reply;
       const errno = -reply.readInt32LE(16);
-      if (errno !== 0) throw systemError(what, errno);
+      if (errno !== 0) throw new PosixError(what, errno);
       return undefined;
     }
   }
@@ -261,25 +255,6 @@ function fail(message: string): never {
   throw new CodedError('internal', message);
 }
 
-const ERRNO_NAMES: Readonly<Record<number, string>> = {
-  1: 'EPERM',
-  2: 'ENOENT',
-  13: 'EACCES',
-  16: 'EBUSY',
-  17: 'EEXIST',
-  19: 'ENODEV',
-  22: 'EINVAL',
-  34: 'ERANGE',
-  95: 'EOPNOTSUPP',
-  99: 'EADDRNOTAVAIL',
-  101: 'ENETUNREACH',
-};
-
-function systemError(what: string, errno: number): Error {
-  const code = ERRNO_NAMES[errno] ?? `errno ${errno}`;
-  return Object.assign(new Error(`cannot ${what}: ${code}`), { code, errno });
-}
-
 function isErrno(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
+  return error instanceof PosixError && error.code === code;
 }

@@ -1,21 +1,10 @@
 /** Network namespaces kept by a bind mount, and sockets opened inside them. */
-import { closeSync, mkdirSync, openSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readlinkSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import koffi from 'koffi';
 import { isSystemError } from '#base/errors/index.ts';
+import { CLONE, MNT, MS, mount, setNamespace, unmount, unshare } from './mount.ts';
 import { RouteSocket } from './netlink.ts';
 
-const libc = koffi.load('libc.so.6');
-const unshare = libc.func('int unshare(int flags)');
-const setns = libc.func('int setns(int fd, int type)');
-const mount = libc.func(
-  'int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)',
-);
-const umount2 = libc.func('int umount2(const char *target, int flags)');
-
-const CLONE_NEWNET = 0x40000000;
-const MS_BIND = 4096;
-const MNT_DETACH = 2;
 const OWN_NETNS = '/proc/thread-self/ns/net';
 
 /**
@@ -27,9 +16,9 @@ export function createNetns(path: string, setUp: (socket: RouteSocket) => void):
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   writeFileSync(path, '', { flag: 'wx', mode: 0o600 });
   inForeignNetns(
-    () => check(unshare(CLONE_NEWNET) as number, 'unshare the network namespace'),
+    () => unshare(CLONE.NEWNET),
     () => {
-      check(mount(OWN_NETNS, path, null, MS_BIND, null) as number, `bind the network namespace to "${path}"`);
+      mount({ source: OWN_NETNS, target: path, flags: MS.BIND });
       using socket = new RouteSocket();
       setUp(socket);
     },
@@ -41,7 +30,7 @@ export function withNetns<T>(path: string, body: (socket: RouteSocket) => T): T 
   const target = openSync(path, 'r');
   try {
     return inForeignNetns(
-      () => check(setns(target, CLONE_NEWNET) as number, `enter "${path}"`),
+      () => setNamespace(target, CLONE.NEWNET),
       () => {
         using socket = new RouteSocket();
         return body(socket);
@@ -54,11 +43,12 @@ export function withNetns<T>(path: string, body: (socket: RouteSocket) => T): T 
 
 /** Lets go of a namespace: it ends, with every link in it, when its last process has. Idempotent. */
 export function removeNetns(path: string): void {
-  umount2(path, MNT_DETACH);
   try {
+    unmount(path, MNT.DETACH);
     unlinkSync(path);
   } catch (error) {
-    if (!isSystemError(error, 'ENOENT')) throw error;
+    if (!isSystemError(error, 'ENOENT') && !isSystemError(error, 'EINVAL')) throw error;
+    rmSync(path, { force: true });
   }
 }
 
@@ -73,19 +63,16 @@ function inForeignNetns<T>(enter: () => void, body: () => T): T {
     enter();
     return body();
   } finally {
-    if ((setns(home, CLONE_NEWNET) as number) !== 0) {
-      process.stderr.write('cannot return to the own network namespace; ending\n');
-      process.abort();
-    }
+    returnTo(home);
     closeSync(home);
   }
 }
 
-function check(result: number, what: string): void {
-  if (result === 0) return;
-  const errno = koffi.errno();
-  throw Object.assign(new Error(`cannot ${what}: errno ${errno}`), {
-    code: errno === 1 ? 'EPERM' : `errno ${errno}`,
-    errno,
-  });
+function returnTo(home: number): void {
+  try {
+    setNamespace(home, CLONE.NEWNET);
+  } catch {
+    process.stderr.write('cannot return to the own network namespace; ending\n');
+    process.abort();
+  }
 }

@@ -1,6 +1,6 @@
 /** Rules through libnftables in this process: 0.1 ms an element where a spawned `nft` takes 6. */
-import koffi from 'koffi';
 import { CodedError, messageOf } from '#base/errors/index.ts';
+import { koffiModule } from './library.ts';
 
 /** A firewall that takes commands in nft's own language. */
 export interface Firewall {
@@ -13,9 +13,9 @@ export interface Firewall {
  * @throws {CodedError} `failed_precondition` when the library is not installed.
  */
 export function openFirewall(): Firewall {
-  let library: ReturnType<typeof koffi.load>;
+  let library: ReturnType<ReturnType<typeof koffiModule>['load']>;
   try {
-    library = koffi.load('libnftables.so.1');
+    library = koffiModule().load('libnftables.so.1');
   } catch (error) {
     throw new CodedError('failed_precondition', `cannot load libnftables: ${messageOf(error)}`, {
       cause: error,

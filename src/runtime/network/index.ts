@@ -1,0 +1,3 @@
+export { bridgeResolver, parseResolvConf, type Resolver } from './resolver.ts';
+export { createNetworkStore, type NetworkStoreOptions } from './store.ts';
+export * from './types.ts';

@@ -1,0 +1,431 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CodedError } from '#base/errors/index.ts';
+import { type Firewall, openFirewall, RouteSocket, withNetns } from '#base/posix/index.ts';
+import type { Database } from '#store/metadata/index.ts';
+import {
+  chooseAddress,
+  chooseSubnet,
+  contains,
+  formatSubnet,
+  isIpv4,
+  macOf,
+  overlaps,
+  parseRoutes,
+  parseSubnet,
+  type Subnet,
+  toAddress,
+  toNumber,
+} from './addresses.ts';
+import { NetworkDefinitions, PREDEFINED } from './definitions.ts';
+import { EndpointFiles, type StoredEndpoint } from './endpoints.ts';
+import { claimPort, type PortClaim } from './host-ports.ts';
+import { bridgeResolver, parseResolvConf } from './resolver.ts';
+import { addPorts, type BridgeRule, drawTable, type PublishedPort, removePorts } from './rules.ts';
+import { SandboxPool } from './sandboxes.ts';
+import type { AttachOptions, Endpoint, Network, NetworkStore, PortBinding, Sandbox } from './types.ts';
+
+export interface NetworkStoreOptions {
+  readonly db: Database;
+  /** Data root; names the bridge and the firewall table, so that engines with different roots do not meet. */
+  readonly root: string;
+  readonly execRoot: string;
+  /** `a.b.c.d/n` of the default bridge; chosen freely when absent. */
+  readonly defaultSubnet?: string;
+}
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+const BRIDGE_OPTION = 'com.docker.network.bridge.name';
+const MASQUERADE_OPTION = 'com.docker.network.bridge.enable_ip_masquerade';
+
+/**
+ * Opens the networks of one engine: the predefined ones exist afterwards, endpoints of containers that outlived an
+ * earlier daemon are known, their ports are claimed and the firewall is drawn anew.
+ */
+export async function createNetworkStore(options: NetworkStoreOptions): Promise<NetworkStore> {
+  const store = new BridgeNetworks(options);
+  await store.open();
+  return store;
+}
+
+class BridgeNetworks implements NetworkStore {
+  readonly #options: NetworkStoreOptions;
+  readonly #instance: string;
+  readonly #definitions: NetworkDefinitions;
+  readonly #endpoints: EndpointFiles;
+  readonly #sandboxes: SandboxPool;
+  readonly #claims = new Map<string, readonly PortClaim[]>();
+  readonly #lastAddress = new Map<string, number>();
+  readonly #bridges = new Map<string, number>();
+  #firewall: Firewall | undefined;
+  #routes: RouteSocket | undefined;
+
+  constructor(options: NetworkStoreOptions) {
+    this.#options = options;
+    this.#instance = createHash('sha256').update(options.root).digest('hex').slice(0, 8);
+    this.#definitions = new NetworkDefinitions(options.db);
+    this.#endpoints = new EndpointFiles(join(options.execRoot, 'network', 'endpoints'));
+    this.#sandboxes = new SandboxPool(join(options.execRoot, 'network', 'netns'));
+  }
+
+  async open(): Promise<void> {
+    this.#addPredefined();
+    for (const endpoint of this.#endpoints.all()) {
+      if (endpoint.ports.length > 0)
+        this.#claims.set(endpoint.endpointId, await this.#claim(endpoint.ports, endpoint.ipAddress));
+    }
+    if (this.#endpoints.all().length > 0) this.#drawFirewall();
+  }
+
+  listNetworks(): readonly Network[] {
+    return this.#definitions.list();
+  }
+
+  getNetwork(nameOrId: string): Network {
+    return this.#definitions.get(nameOrId);
+  }
+
+  async createNetwork(options: Parameters<NetworkStore['createNetwork']>[0]): Promise<Network> {
+    if (!NAME.test(options.name)) {
+      throw new CodedError(
+        'invalid_argument',
+        `invalid network name ${JSON.stringify(options.name)}: only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`,
+      );
+    }
+    const driver = options.driver || 'bridge';
+    if (driver === 'host' || driver === 'null' || driver === 'none') {
+      throw new CodedError(
+        'permission_denied',
+        `only one instance of "${driver === 'none' ? 'null' : driver}" network is allowed`,
+      );
+    }
+    if (driver !== 'bridge') {
+      throw new CodedError(
+        'not_found',
+        `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
+      );
+    }
+    if (options.ipv6)
+      throw new CodedError('unimplemented', 'networks with IPv6 addresses are not supported yet');
+    const subnet = this.#subnetFor(options.subnet);
+    const gateway = options.gateway ?? toAddress(subnet.base + 1);
+    if (!isIpv4(gateway) || !contains(subnet, gateway)) {
+      throw new CodedError(
+        'invalid_argument',
+        `invalid gateway ${gateway}: it is not in the subnet ${formatSubnet(subnet)}`,
+      );
+    }
+    return this.#definitions.add({
+      name: options.name,
+      driver: 'bridge',
+      internal: options.internal ?? false,
+      ipv6: false,
+      bridgeName: options.options?.[BRIDGE_OPTION] ?? `sw-${randomBytes(6).toString('hex')}`,
+      subnet: formatSubnet(subnet),
+      gateway,
+      options: options.options ?? {},
+      labels: options.labels ?? {},
+    });
+  }
+
+  async removeNetwork(nameOrId: string): Promise<void> {
+    const network = this.#definitions.get(nameOrId);
+    if (PREDEFINED.includes(network.name)) {
+      throw new CodedError(
+        'permission_denied',
+        `${network.name} is a pre-defined network and cannot be removed`,
+      );
+    }
+    const users = this.#endpoints.of(network.id);
+    if (users.length > 0) {
+      const names = users
+        .map((user) => `name:"${user.containerName}" id:"${user.containerId.slice(0, 12)}"`)
+        .join(', ');
+      throw new CodedError(
+        'conflict',
+        `error while removing network: network ${network.name} has active endpoints (${names})`,
+      );
+    }
+    this.#definitions.delete(network);
+    if (this.#bridges.delete(network.id)) {
+      this.#drawFirewall();
+      if (network.bridgeName !== undefined) this.#socket().removeLink(network.bridgeName);
+    }
+  }
+
+  async acquireSandbox(): Promise<Sandbox> {
+    return this.#sandboxes.acquire();
+  }
+
+  async attach(sandbox: Sandbox, options: AttachOptions): Promise<Endpoint> {
+    const network = this.#definitions.get(options.networkId);
+    if (network.driver !== 'bridge')
+      throw new CodedError(
+        'invalid_argument',
+        `cannot attach to the ${network.driver} network "${network.name}"`,
+      );
+    const bridgeIndex = this.#ensureBridge(network);
+    const endpoint = this.#planEndpoint(network, sandbox, options);
+    // The address is taken from here on: a second attach sees it while this one still binds ports.
+    this.#endpoints.put(endpoint);
+    try {
+      this.#plug(endpoint, sandbox, bridgeIndex);
+      const claims = await this.#claim(options.ports, endpoint.ipAddress);
+      this.#claims.set(endpoint.endpointId, claims);
+      const bound: StoredEndpoint = { ...endpoint, ports: claims.map((claim) => claim.binding) };
+      if (claims.length > 0) {
+        this.#firewallOrThrow().run(addPorts(this.#table, publishedOf(bound)));
+        this.#endpoints.put(bound);
+      }
+      return bound;
+    } catch (error) {
+      this.#unplug(endpoint);
+      throw error;
+    }
+  }
+
+  async detach(_sandbox: Sandbox, networkId: string, containerId: string): Promise<void> {
+    const endpoint = this.#endpoints.find(networkId, containerId);
+    if (endpoint !== undefined) this.#unplug(endpoint);
+  }
+
+  async releaseSandbox(sandbox: Sandbox): Promise<void> {
+    for (const endpoint of this.#endpoints.all()) {
+      if (endpoint.sandboxId === sandbox.id) this.#forget(endpoint);
+    }
+    // The kernel takes down both ends of every veth with the namespace.
+    this.#sandboxes.remove(sandbox);
+  }
+
+  listEndpoints(networkId: string): readonly StoredEndpoint[] {
+    return this.#endpoints.of(networkId);
+  }
+
+  resolverFor(networkId: string): ReturnType<NetworkStore['resolverFor']> {
+    const network = this.#definitions.get(networkId);
+    return network.driver === 'host'
+      ? parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8'))
+      : bridgeResolver();
+  }
+
+  sweepSandboxes(live: ReadonlySet<string>): void {
+    for (const endpoint of this.#endpoints.all()) {
+      if (!live.has(endpoint.sandboxId)) this.#forget(endpoint);
+    }
+    this.#sandboxes.sweep(live);
+  }
+
+  async close(): Promise<void> {
+    for (const claims of this.#claims.values()) for (const claim of claims) claim.release();
+    this.#claims.clear();
+    this.#sandboxes.close();
+    if (this.#endpoints.all().length === 0) this.#removeLinks();
+    this.#routes?.[Symbol.dispose]();
+    this.#routes = undefined;
+  }
+
+  get #table(): string {
+    return `slipway_${this.#instance}`;
+  }
+
+  #addPredefined(): void {
+    const names = new Set(this.#definitions.list().map((network) => network.name));
+    const plain = {
+      internal: false,
+      ipv6: false,
+      bridgeName: undefined,
+      subnet: undefined,
+      gateway: undefined,
+      options: {},
+      labels: {},
+    };
+    if (!names.has('bridge')) {
+      const subnet = this.#subnetFor(this.#options.defaultSubnet);
+      const bridgeName = `sw-${this.#instance}`;
+      this.#definitions.add({
+        ...plain,
+        name: 'bridge',
+        driver: 'bridge',
+        bridgeName,
+        subnet: formatSubnet(subnet),
+        gateway: toAddress(subnet.base + 1),
+        options: {
+          [BRIDGE_OPTION]: bridgeName,
+          [MASQUERADE_OPTION]: 'true',
+          'com.docker.network.bridge.default_bridge': 'true',
+        },
+      });
+    }
+    if (!names.has('host')) this.#definitions.add({ ...plain, name: 'host', driver: 'host' });
+    if (!names.has('none')) this.#definitions.add({ ...plain, name: 'none', driver: 'none' });
+  }
+
+  #subnetFor(asked: string | undefined): Subnet {
+    const own = this.#definitions
+      .list()
+      .flatMap((network) => (network.subnet === undefined ? [] : [parseSubnet(network.subnet)]));
+    if (asked === undefined)
+      return chooseSubnet([...own, ...parseRoutes(readFileSync('/proc/net/route', 'utf8'))]);
+    const subnet = parseSubnet(asked);
+    if (own.some((other) => overlaps(other, subnet))) {
+      throw new CodedError(
+        'permission_denied',
+        'invalid pool request: Pool overlaps with other one on this address space',
+      );
+    }
+    return subnet;
+  }
+
+  #planEndpoint(network: Network, sandbox: Sandbox, options: AttachOptions): StoredEndpoint {
+    const subnet = parseSubnet(network.subnet ?? '');
+    const gateway = network.gateway ?? '';
+    const taken = new Set([gateway, ...this.#endpoints.of(network.id).map((endpoint) => endpoint.ipAddress)]);
+    const ipAddress =
+      options.ipAddress ??
+      toAddress(chooseAddress(subnet, taken, this.#lastAddress.get(network.id) ?? subnet.base));
+    if (options.ipAddress !== undefined && (!isIpv4(ipAddress) || !contains(subnet, ipAddress))) {
+      throw new CodedError(
+        'invalid_argument',
+        `invalid address ${ipAddress}: it does not belong to the subnet ${network.subnet}`,
+      );
+    }
+    if (taken.has(ipAddress)) throw new CodedError('permission_denied', 'Address already in use');
+    this.#lastAddress.set(network.id, toNumber(ipAddress));
+    const others = this.#endpoints.all().filter((endpoint) => endpoint.sandboxId === sandbox.id);
+    return {
+      networkId: network.id,
+      endpointId: randomBytes(32).toString('hex'),
+      ipAddress,
+      prefixLength: subnet.prefixLength,
+      gateway,
+      macAddress: macOf(ipAddress),
+      ports: [],
+      containerId: options.containerId,
+      containerName: options.containerName,
+      aliases: options.aliases ?? [],
+      sandboxId: sandbox.id,
+      interfaceName: `eth${others.length}`,
+    };
+  }
+
+  #plug(endpoint: StoredEndpoint, sandbox: Sandbox, bridgeIndex: number): void {
+    const netnsFd = openSync(sandbox.path, 'r');
+    try {
+      this.#socket().createVeth({
+        hostName: hostLinkOf(endpoint),
+        bridgeIndex,
+        peerName: endpoint.interfaceName,
+        peerMac: endpoint.macAddress,
+        netnsFd,
+      });
+    } finally {
+      closeSync(netnsFd);
+    }
+    const internal = this.#definitions.get(endpoint.networkId).internal;
+    withNetns(sandbox.path, (socket) => {
+      const index = socket.findLink(endpoint.interfaceName) ?? 0;
+      socket.addAddress(index, endpoint.ipAddress, endpoint.prefixLength);
+      socket.setUp(index);
+      if (!internal) socket.addDefaultRoute(index, endpoint.gateway);
+    });
+  }
+
+  #unplug(endpoint: StoredEndpoint): void {
+    this.#forget(endpoint);
+    this.#socket().removeLink(hostLinkOf(endpoint));
+  }
+
+  #forget(endpoint: StoredEndpoint): void {
+    const claims = this.#claims.get(endpoint.endpointId) ?? [];
+    this.#claims.delete(endpoint.endpointId);
+    for (const claim of claims) claim.release();
+    this.#endpoints.delete(endpoint);
+    const ports = publishedOf({ ...endpoint, ports: claims.map((claim) => claim.binding) });
+    if (ports.length > 0) this.#firewallOrThrow().run(removePorts(this.#table, ports));
+  }
+
+  async #claim(ports: readonly PortBinding[], address: string): Promise<readonly PortClaim[]> {
+    const claims: PortClaim[] = [];
+    try {
+      for (const port of ports) claims.push(await claimPort(port, address));
+    } catch (error) {
+      for (const claim of claims) claim.release();
+      throw error;
+    }
+    return claims;
+  }
+
+  #ensureBridge(network: Network): number {
+    const known = this.#bridges.get(network.id);
+    if (known !== undefined) return known;
+    const index = this.#raiseBridge(network);
+    this.#drawFirewall();
+    return index;
+  }
+
+  #raiseBridge(network: Network): number {
+    const [name, gateway, subnet] = [
+      network.bridgeName ?? '',
+      network.gateway ?? '',
+      parseSubnet(network.subnet ?? ''),
+    ];
+    const index = this.#socket().ensureBridge(name, macOf(gateway));
+    this.#socket().addAddress(index, gateway, subnet.prefixLength);
+    this.#socket().setUp(index);
+    this.#bridges.set(network.id, index);
+    if (!network.internal) writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
+    // A port published on 127.0.0.1 is reached through the bridge with a loopback source.
+    writeFileSync(`/proc/sys/net/ipv4/conf/${name}/route_localnet`, '1');
+    return index;
+  }
+
+  #drawFirewall(): void {
+    for (const endpoint of this.#endpoints.all()) {
+      const network = this.#definitions.list().find(({ id }) => id === endpoint.networkId);
+      if (network !== undefined && !this.#bridges.has(network.id)) this.#raiseBridge(network);
+    }
+    const bridges = this.#definitions
+      .list()
+      .filter((network) => this.#bridges.has(network.id))
+      .map(
+        (network): BridgeRule => ({
+          bridgeName: network.bridgeName ?? '',
+          subnet: network.subnet ?? '',
+          internal: network.internal,
+          masquerade: network.options[MASQUERADE_OPTION] !== 'false',
+        }),
+      );
+    const ports = this.#endpoints.all().flatMap(publishedOf);
+    this.#firewallOrThrow().run(drawTable(this.#table, bridges, ports));
+  }
+
+  #removeLinks(): void {
+    if (this.#bridges.size === 0) return;
+    this.#firewall?.run(`add table ip ${this.#table}\ndelete table ip ${this.#table}`);
+    for (const network of this.#definitions.list()) {
+      if (this.#bridges.delete(network.id) && network.bridgeName !== undefined)
+        this.#socket().removeLink(network.bridgeName);
+    }
+  }
+
+  #socket(): RouteSocket {
+    this.#routes ??= new RouteSocket();
+    return this.#routes;
+  }
+
+  #firewallOrThrow(): Firewall {
+    this.#firewall ??= openFirewall();
+    return this.#firewall;
+  }
+}
+
+function publishedOf(endpoint: StoredEndpoint): PublishedPort[] {
+  return endpoint.ports
+    .filter((port) => !port.hostIp.includes(':'))
+    .map((port) => ({ ...port, address: endpoint.ipAddress }));
+}
+
+function hostLinkOf(endpoint: StoredEndpoint): string {
+  return `swv${endpoint.endpointId.slice(0, 10)}`;
+}
