@@ -1,0 +1,13 @@
+export { createEngineServer } from './server.ts';
+export type {
+  EngineServer,
+  EngineServerOptions,
+  HijackOptions,
+  JsonStream,
+  Listener,
+  Method,
+  Query,
+  RequestContext,
+  Route,
+  TlsFiles,
+} from './types.ts';

@@ -1,0 +1,246 @@
+import type { Server } from 'node:http';
+import { createServer, type IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { CodedError, codeOf, messageOf } from '#base/errors/index.ts';
+import { checkHost, checkOrigin, HTTP_LIMITS, isLoopbackHost, Router } from '#base/http/index.ts';
+import { API_VERSION, checkApiVersion, errorBody, statusOf } from '#engine/protocol/index.ts';
+import { HttpRequestContext } from './context.ts';
+import { listenOn } from './listen.ts';
+import { parseQuery } from './query.ts';
+import type { EngineServer, EngineServerOptions, Listener, Route } from './types.ts';
+
+const VERSION_PREFIX = /^\/v([0-9]{1,4}\.[0-9]{1,4})(?=\/|$)/;
+const NEWEST = checkApiVersion(API_VERSION);
+
+/** Serves routes with Docker's rules of versions, errors and hijacking. Nothing listens before `listen`. */
+export function createEngineServer(options: EngineServerOptions): EngineServer {
+  return new HttpEngineServer(options);
+}
+
+interface Serving {
+  readonly server: Server | TlsServer;
+  readonly listener: Listener;
+}
+
+class HttpEngineServer implements EngineServer {
+  readonly #options: EngineServerOptions;
+  readonly #router = new Router<Route>();
+  readonly #serving: Serving[] = [];
+  readonly #running = new Set<AbortController>();
+  readonly #sockets = new Set<Socket>();
+  #closed = false;
+
+  constructor(options: EngineServerOptions) {
+    this.#options = options;
+    for (const route of options.routes) this.#router.add(route.method, route.path, route);
+  }
+
+  async listen(listener: Listener): Promise<string> {
+    const server = this.#createServer(listener);
+    const address = await listenOn(server, listener);
+    this.#serving.push({ server, listener });
+    return address;
+  }
+
+  async close(options: { readonly graceMs?: number } = {}): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const ended = this.#serving.map(({ server }) => new Promise<void>((done) => server.close(() => done())));
+    for (const { server } of this.#serving) server.closeIdleConnections();
+    for (const abort of this.#running) abort.abort(new CodedError('aborted', 'the daemon is stopping'));
+    const timer = setTimeout(() => {
+      for (const socket of this.#sockets) socket.destroy();
+    }, options.graceMs ?? 2000);
+    await Promise.all(ended);
+    clearTimeout(timer);
+  }
+
+  #createServer(listener: Listener): Server | TlsServer {
+    const limits = {
+      ...HTTP_LIMITS,
+      shouldUpgradeCallback: isUpgrade,
+      requestTimeout: 0,
+      keepAliveTimeout: 60_000,
+    };
+    const server =
+      listener.kind === 'tcp' && listener.tls !== undefined
+        ? createTlsServer({
+            ...limits,
+            ...listener.tls,
+            requestCert: true,
+            rejectUnauthorized: true,
+            minVersion: 'TLSv1.2',
+          })
+        : createServer(limits);
+    // A client may close its side after the request and still wait for the answer.
+    (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+    server.on('request', (request, response) => void this.#serve(listener, request, response));
+    server.on('checkContinue', (request, response) => {
+      response.writeContinue();
+      void this.#serve(listener, request, response);
+    });
+    server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
+      // A unix or TCP listener hands out sockets; the type is wider for servers over other streams.
+      const socket = stream as Socket;
+      if (head.length > 0) socket.unshift(head);
+      const response = new ServerResponse(request);
+      response.shouldKeepAlive = false;
+      response.assignSocket(socket);
+      response.once('finish', () => {
+        response.detachSocket(socket);
+        socket.end();
+      });
+      socket.on('error', () => {});
+      void this.#serve(listener, request, response, upgradeOf(request));
+    });
+    server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+      refuseMalformed(error, socket as Socket),
+    );
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    return server;
+  }
+
+  async #serve(
+    listener: Listener,
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade?: string,
+  ): Promise<void> {
+    const abort = new AbortController();
+    const gone = (): void => abort.abort(new CodedError('aborted', 'the client closed the connection'));
+    const { socket } = request;
+    socket.once('end', gone);
+    response.once('close', gone);
+    this.#running.add(abort);
+    response.setHeader('Api-Version', API_VERSION);
+    response.setHeader('Ostype', 'linux');
+    response.setHeader('Server', this.#options.product);
+    let context: HttpRequestContext | undefined;
+    try {
+      this.#guard(listener, request, upgrade);
+      const target = request.url ?? '/';
+      const mark = target.indexOf('?');
+      const rawPath = mark < 0 ? target : target.slice(0, mark);
+      const prefix = VERSION_PREFIX.exec(rawPath);
+      const path = prefix === null ? rawPath : rawPath.slice(prefix[0].length);
+      if (redirectUnclean(rawPath, mark < 0 ? '' : target.slice(mark), response)) return;
+      const match = this.#router.find(request.method ?? 'GET', path);
+      const apiVersion = prefix === null ? NEWEST : checkApiVersion(prefix[1] ?? '');
+      if (match === undefined || !isServed(match.value, apiVersion)) {
+        throw new CodedError('not_found', 'page not found');
+      }
+      context = new HttpRequestContext({
+        request,
+        response,
+        path,
+        apiVersion,
+        params: match.params,
+        query: parseQuery(mark < 0 ? '' : target.slice(mark + 1)),
+        upgrade,
+        log: this.#options.log,
+        abort,
+        onHijack: () => {
+          // From here on the end of input is data for the handler, not a client that left.
+          socket.removeListener('end', gone);
+          response.removeListener('close', gone);
+          socket.once('close', gone);
+        },
+      });
+      await match.value.handler(context);
+      if (!context.hijacked && !response.writableEnded) response.end();
+    } catch (error) {
+      this.#fail(error, request, response, context?.hijacked === true);
+    } finally {
+      this.#running.delete(abort);
+      socket.removeListener('end', gone);
+    }
+  }
+
+  #guard(listener: Listener, request: IncomingMessage, upgrade: string | undefined): void {
+    if (this.#closed) throw new CodedError('unavailable', 'the daemon is stopping');
+    checkHost(request, listener.kind === 'unix' ? undefined : this.#hostsOf(listener.host));
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (!isRead || upgrade !== undefined) checkOrigin(request);
+  }
+
+  #hostsOf(host: string): readonly string[] {
+    const own = isLoopbackHost(host) ? [] : [host.toLowerCase()];
+    return [...own, ...(this.#options.allowedHosts ?? []).map((name) => name.toLowerCase())];
+  }
+
+  #fail(error: unknown, request: IncomingMessage, response: ServerResponse, hijacked: boolean): void {
+    const status = statusOf(error);
+    const fields = { method: request.method, path: request.url?.split('?')[0], status, error };
+    if (codeOf(error) === 'internal') this.#options.log.error('request failed', fields);
+    else this.#options.log.debug('request refused', fields);
+    if (hijacked || response.headersSent || response.destroyed) {
+      response.socket?.destroy();
+      if (hijacked) request.socket.destroy();
+      return;
+    }
+    const bytes = Buffer.from(`${JSON.stringify(errorBody(error))}\n`);
+    // A body nobody will read must not be taken for the next request, nor uploaded to its end.
+    if (!request.complete) response.setHeader('Connection', 'close');
+    response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': bytes.length });
+    response.end(request.method === 'HEAD' ? undefined : bytes);
+  }
+}
+
+/** Docker's router answers an unclean path with a redirect to the clean one. */
+function redirectUnclean(path: string, search: string, response: ServerResponse): boolean {
+  if (!path.startsWith('/'))
+    throw new CodedError('invalid_argument', `malformed request path: ${JSON.stringify(path)}`);
+  if (!/\/\/|\/\.{1,2}(?:\/|$)/.test(path)) return false;
+  const parts: string[] = [];
+  for (const part of path.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  const clean = `/${parts.join('/')}${path.endsWith('/') && parts.length > 0 ? '/' : ''}`;
+  response.writeHead(301, { Location: clean + search, 'Content-Length': 0 });
+  response.end();
+  return true;
+}
+
+function isServed(route: Route, asked: { readonly major: number; readonly minor: number }): boolean {
+  if (route.since === undefined) return true;
+  const [major = 0, minor = 0] = route.since.split('.').map(Number);
+  return asked.major > major || (asked.major === major && asked.minor >= minor);
+}
+
+/** Only the protocols we can hand a connection over to; Java's client offers h2c on every request. */
+function isUpgrade(request: IncomingMessage): boolean {
+  const token = upgradeOf(request);
+  const path = (request.url ?? '').split('?')[0] ?? '';
+  if (token === 'tcp') return request.method === 'POST';
+  if (token === 'h2c') return request.method === 'POST' && /\/(?:session|grpc)$/.test(path);
+  return token === 'websocket' && request.method === 'GET' && path.endsWith('/attach/ws');
+}
+
+function upgradeOf(request: IncomingMessage): string {
+  return (request.headers.upgrade ?? '').toLowerCase();
+}
+
+function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy();
+    return;
+  }
+  const [status, reason] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'Request Header Fields Too Large']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'Request Timeout']
+        : [400, 'Bad Request'];
+  const body = `${JSON.stringify({ message: `malformed request: ${messageOf(error)}`, code: 'invalid_argument' })}\n`;
+  socket.end(
+    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+  // The rest of the bad input is not read; a client that does not close is not waited for.
+  setTimeout(() => socket.destroy(), 1000).unref();
+}
