@@ -84,5 +84,8 @@ export interface NetworkStore {
     readonly search: readonly string[];
     readonly options: readonly string[];
   };
+  /** Drops namespaces and endpoints that belong to none of the `live` sandbox ids: what a crash left behind. */
+  sweepSandboxes(live: ReadonlySet<string>): void;
+  /** Lets go of ports and of namespaces nobody uses; what running containers use stays. */
   close(): Promise<void>;
 }

@@ -1,0 +1,2 @@
+export { createVolumeStore, type VolumeStoreOptions } from './store.ts';
+export * from './types.ts';

@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+} from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CodedError, isSystemError } from '#base/errors/index.ts';
+import { openFile, openInRoot } from '#base/posix/index.ts';
+import type { Changesets } from '#store/changeset/types.ts';
+import type { Database } from '#store/metadata/index.ts';
+import type { Volume, VolumeStore } from './types.ts';
+
+export interface VolumeStoreOptions {
+  readonly db: Database;
+  readonly root: string;
+  readonly changesets: Pick<Changesets, 'streamChangeset' | 'unpackLayer'>;
+}
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+/** Opens the volumes under `<root>/volumes`. */
+export function createVolumeStore(options: VolumeStoreOptions): VolumeStore {
+  return new LocalVolumes(options);
+}
+
+class LocalVolumes implements VolumeStore {
+  readonly #options: VolumeStoreOptions;
+  readonly #dir: string;
+  readonly #volumes = new Map<string, Volume>();
+
+  constructor(options: VolumeStoreOptions) {
+    this.#options = options;
+    this.#dir = join(options.root, 'volumes');
+    mkdirSync(this.#dir, { recursive: true, mode: 0o701 });
+    for (const row of options.db.all('SELECT document FROM volumes ORDER BY created_at')) {
+      const volume = JSON.parse(String(row['document'])) as Volume;
+      this.#volumes.set(volume.name, {
+        ...volume,
+        mountpoint: this.#mountpointOf(volume.name),
+        createdAt: new Date(volume.createdAt),
+      });
+    }
+  }
+
+  listVolumes(): readonly Volume[] {
+    return [...this.#volumes.values()];
+  }
+
+  findVolume(name: string): Volume | undefined {
+    return this.#volumes.get(name);
+  }
+
+  getVolume(name: string): Volume {
+    const volume = this.#volumes.get(name);
+    if (volume !== undefined) return volume;
+    throw new CodedError('not_found', `get ${name}: no such volume`, { subject: { kind: 'volume', name } });
+  }
+
+  async ensureVolume(options: Parameters<VolumeStore['ensureVolume']>[0]): Promise<Volume> {
+    const name = options.name || randomBytes(32).toString('hex');
+    checkRequest(name, options.driver, options.options);
+    const existing = this.#volumes.get(name);
+    if (existing !== undefined) return existing;
+    const volume: Volume = {
+      name,
+      driver: 'local',
+      mountpoint: this.#mountpointOf(name),
+      labels: options.labels ?? {},
+      options: options.options ?? {},
+      anonymous: !options.name,
+      createdAt: new Date(),
+    };
+    mkdirSync(volume.mountpoint, { recursive: true, mode: 0o755 });
+    chmodSync(join(this.#dir, name), 0o701);
+    const { mountpoint: _, ...document } = volume;
+    this.#options.db.run(
+      'INSERT INTO volumes (name, created_at, document) VALUES (?, ?, ?)',
+      name,
+      volume.createdAt.getTime(),
+      JSON.stringify(document),
+    );
+    this.#volumes.set(name, volume);
+    return volume;
+  }
+
+  async removeVolume(name: string, options: Parameters<VolumeStore['removeVolume']>[1]): Promise<void> {
+    const volume = this.#volumes.get(name);
+    if (volume === undefined) {
+      if (options.force) return;
+      throw new CodedError('not_found', `get ${name}: no such volume`, { subject: { kind: 'volume', name } });
+    }
+    const users = options.inUse(name);
+    if (users.length > 0) {
+      throw new CodedError('conflict', `remove ${name}: volume is in use - [${users.join(', ')}]`, {
+        subject: { kind: 'volume', name },
+      });
+    }
+    // The row goes first: a crash in between leaves a folder nobody knows, which a volume of this name would meet empty.
+    this.#options.db.run('DELETE FROM volumes WHERE name = ?', name);
+    this.#volumes.delete(name);
+    const trash = join(this.#dir, `.removed-${randomBytes(8).toString('hex')}`);
+    try {
+      renameSync(join(this.#dir, name), trash);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return;
+      throw error;
+    }
+    await rm(trash, { recursive: true, force: true });
+  }
+
+  async copyUp(volume: Volume, rootfs: string, target: string): Promise<void> {
+    if (readdirSync(volume.mountpoint).length > 0) return;
+    const source = openSource(rootfs, target);
+    if (source === undefined) return;
+    try {
+      const { uid, gid, mode } = fstatSync(source);
+      // The children reach the source by this descriptor, so no link in the image can lead them elsewhere.
+      const stream = this.#options.changesets.streamChangeset({
+        dir: `/proc/${process.pid}/fd/${source}`,
+        kind: 'plain',
+      });
+      await this.#options.changesets.unpackLayer({
+        source: { stream },
+        compression: 'none',
+        targetDir: volume.mountpoint,
+        whiteouts: 'literal',
+      });
+      chownSync(volume.mountpoint, uid, gid);
+      chmodSync(volume.mountpoint, mode & 0o7777);
+    } finally {
+      closeSync(source);
+    }
+  }
+
+  #mountpointOf(name: string): string {
+    return join(this.#dir, name, '_data');
+  }
+}
+
+function checkRequest(name: string, driver = 'local', options: Readonly<Record<string, string>> = {}): void {
+  if (!NAME.test(name)) {
+    throw new CodedError(
+      'invalid_argument',
+      `create ${name}: "${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+    );
+  }
+  if (driver !== 'local' && driver !== '') {
+    throw new CodedError(
+      'not_found',
+      `create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`,
+    );
+  }
+  const [option] = Object.keys(options);
+  if (option !== undefined) {
+    throw new CodedError('unimplemented', `create ${name}: volume option "${option}" is not supported yet`);
+  }
+}
+
+/** A descriptor of the directory `target` inside `rootfs`; `undefined` when the image has none there. */
+function openSource(rootfs: string, target: string): number | undefined {
+  const root = openFile(rootfs, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    return openInRoot(root, target.replace(/^\/+/, '') || '.', {
+      flags: constants.O_RDONLY | constants.O_DIRECTORY,
+    });
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
+    throw error;
+  } finally {
+    closeSync(root);
+  }
+}
