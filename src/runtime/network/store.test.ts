@@ -60,7 +60,7 @@ async function answerInside(context: TestContext, sandbox: Sandbox, word: string
 async function ask(host: string, port: number): Promise<string> {
   const socket = connect({ host, port });
   const chunks: Buffer[] = [];
-  socket.on('data', (chunk) => chunks.push(chunk));
+  socket.on('data', (chunk) => chunks.push(Buffer.from(chunk)));
   socket.setTimeout(5000, () => socket.destroy(new Error('no answer')));
   await once(socket, 'close');
   return Buffer.concat(chunks).toString().trim();

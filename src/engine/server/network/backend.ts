@@ -1,0 +1,27 @@
+import type { Endpoint, Network, NetworkStore } from '#runtime/network/types.ts';
+
+/** What an endpoint looks like from outside. */
+export interface NetworkMember extends Endpoint {
+  readonly containerId: string;
+  readonly containerName: string;
+}
+
+/** How a container joins a network that is not its first. */
+export interface ConnectOptions {
+  readonly aliases: readonly string[];
+  readonly ipAddress: string | undefined;
+}
+
+/** What the network routes need. */
+export interface NetworkBackend
+  extends Pick<NetworkStore, 'listNetworks' | 'getNetwork' | 'createNetwork' | 'removeNetwork'> {
+  listMembers(networkId: string): readonly NetworkMember[];
+  /** Containers, running or not, whose settings name the network. */
+  listUsers(networkId: string): readonly string[];
+  connectContainer(network: Network, container: string, options: ConnectOptions): Promise<void>;
+  disconnectContainer(
+    network: Network,
+    container: string,
+    options: { readonly force: boolean },
+  ): Promise<void>;
+}
