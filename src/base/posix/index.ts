@@ -8,6 +8,7 @@ export * from './mount.ts';
 export * from './netlink.ts';
 export * from './netns.ts';
 export * from './nftables.ts';
+export * from './pipe.ts';
 export * from './process.ts';
 export * from './socket.ts';
 export * from './xattr.ts';
