@@ -32,8 +32,11 @@ export interface ContentStore {
   openBlob(digest: Digest, range?: { readonly start: number; readonly end?: number }): ByteStream;
   /** Whole blob in memory, for documents. @throws `not_found`, `resource_exhausted` if larger than `limitBytes`. */
   readBlob(digest: Digest, limitBytes: number): Promise<Uint8Array>;
-  /** Stores a document we have in memory. Idempotent. */
-  putBlob(bytes: Uint8Array): Promise<BlobInfo>;
+  /**
+   * Stores a document we have in memory. Idempotent. `durable: false` leaves the sync to `Durability.settle`, which
+   * must come before anything that refers to the blob is acknowledged.
+   */
+  putBlob(bytes: Uint8Array, options?: { readonly durable?: boolean }): Promise<BlobInfo>;
   /**
    * Opens the ingest named `ref`, resuming at its current offset if one exists. One writer per ref at a time.
    * @throws {CodedError} `unavailable` while another writer holds `ref`; `resource_exhausted` on a full disk.
@@ -41,8 +44,22 @@ export interface ContentStore {
   openIngest(ref: string): Promise<Ingest>;
   abortIngest(ref: string): Promise<void>;
   /** Takes over a finished file in the same file system: sync, rename, row. The caller has hashed it while writing. */
-  adoptFile(path: string, blob: { readonly digest: Digest; readonly sizeBytes: number }): Promise<BlobInfo>;
+  adoptFile(
+    path: string,
+    blob: { readonly digest: Digest; readonly sizeBytes: number },
+    options?: { readonly durable?: boolean },
+  ): Promise<BlobInfo>;
   /** A fresh path under `content/ingest` for a child process to write to, then `adoptFile`. */
   reserveFile(): string;
   listBlobs(): Iterable<BlobInfo>;
+  /** sha256 of any file, computed off the event loop. */
+  hashFile(path: string): Promise<Digest>;
+  /** For the collector: removes the file of a blob whose row is gone; does nothing while it has a row. */
+  dropFile(digest: Digest): void;
+  /** For the start: drops unfinished files that nobody can resume, and ingests untouched for a day. */
+  dropLeftovers(): Promise<void>;
+  /** For the collector: files of at least this age without a row, which a crash between rename and row left. */
+  listStrayFiles(minAgeMs: number): AsyncIterable<Digest>;
+  /** Ends the hash thread. Blobs stay readable. */
+  close(): Promise<void>;
 }

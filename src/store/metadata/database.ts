@@ -32,11 +32,16 @@ export interface Database {
 export function openDatabase(path: string): Database {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const db = new DatabaseSync(path);
-  db.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;',
-  );
-  checkIntegrity(db, path);
-  migrate(db, path);
+  try {
+    checkIntegrity(db, path);
+    db.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;',
+    );
+    migrate(db, path);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
   return wrap(db);
 }
 

@@ -7,13 +7,18 @@
  *     containers   networks ── endpoints  └────── image_manifests (blobs)
  *     volumes      build_records ── build_cache
  *
- * A blob, layer or snapshot without a row does not exist; a row is written after its bytes are durable.
+ * A blob, layer or snapshot without a row does not exist; a row is written after its bytes are durable, or carries in
+ * `unsynced_boot` the boot during which they were written: such a row is good until the machine goes down, and is
+ * settled before anything that was acknowledged refers to it (docs/decisions/0003-durability-point.md).
  */
 
 /** Applied in order; the position is the schema version. Never edit one that has been released. */
 export const MIGRATIONS: readonly string[] = [
   `
-  CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, created_at INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  CREATE TABLE blobs (
+    digest TEXT PRIMARY KEY, size INTEGER NOT NULL, created_at INTEGER NOT NULL, unsynced_boot TEXT) WITHOUT ROWID;
+  CREATE INDEX blobs_unsynced ON blobs (unsynced_boot) WHERE unsynced_boot IS NOT NULL;
   CREATE TABLE leases (id TEXT PRIMARY KEY, label TEXT NOT NULL DEFAULT '', created_at INTEGER NOT NULL, expires_at INTEGER) WITHOUT ROWID;
   CREATE TABLE lease_resources (
     lease_id TEXT NOT NULL REFERENCES leases(id) ON DELETE CASCADE, kind TEXT NOT NULL, key TEXT NOT NULL,
@@ -21,7 +26,9 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX lease_resources_by_key ON lease_resources (kind, key);
   CREATE TABLE snapshots (
     id INTEGER PRIMARY KEY AUTOINCREMENT, parent_id INTEGER REFERENCES snapshots(id), key TEXT UNIQUE,
-    committed INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL);
+    committed INTEGER NOT NULL DEFAULT 0, size INTEGER NOT NULL DEFAULT 0, created_at INTEGER NOT NULL,
+    unsynced_boot TEXT);
+  CREATE INDEX snapshots_unsynced ON snapshots (unsynced_boot) WHERE unsynced_boot IS NOT NULL;
   CREATE INDEX snapshots_by_parent ON snapshots (parent_id);
   CREATE TABLE snapshot_names (name TEXT PRIMARY KEY, snapshot_id INTEGER NOT NULL REFERENCES snapshots(id)) WITHOUT ROWID;
   CREATE INDEX snapshot_names_by_id ON snapshot_names (snapshot_id);
@@ -29,7 +36,8 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE layers (
     diff_id TEXT PRIMARY KEY, tar_size INTEGER NOT NULL, content_size INTEGER NOT NULL, index_digest TEXT NOT NULL,
     created_at INTEGER NOT NULL) WITHOUT ROWID;
-  CREATE TABLE layer_chains (chain_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL REFERENCES layers(diff_id), parent_chain_id TEXT) WITHOUT ROWID;
+  CREATE INDEX layers_by_index ON layers (index_digest);
+  CREATE TABLE layer_chains (chain_id TEXT PRIMARY KEY, diff_id TEXT NOT NULL REFERENCES layers(diff_id)) WITHOUT ROWID;
   CREATE INDEX layer_chains_by_diff ON layer_chains (diff_id);
   CREATE TABLE layer_blobs (
     diff_id TEXT NOT NULL REFERENCES layers(diff_id) ON DELETE CASCADE, digest TEXT NOT NULL, media_type TEXT NOT NULL,
@@ -45,11 +53,13 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX images_by_parent ON images (parent_id);
   CREATE TABLE image_layers (
     image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE, position INTEGER NOT NULL, diff_id TEXT NOT NULL,
-    PRIMARY KEY (image_id, position)) WITHOUT ROWID;
+    chain_id TEXT NOT NULL, PRIMARY KEY (image_id, position)) WITHOUT ROWID;
   CREATE INDEX image_layers_by_diff ON image_layers (diff_id);
+  CREATE INDEX image_layers_by_chain ON image_layers (chain_id);
   CREATE TABLE image_manifests (
     image_id TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE, digest TEXT NOT NULL, media_type TEXT NOT NULL,
     size INTEGER NOT NULL, PRIMARY KEY (image_id, digest)) WITHOUT ROWID;
+  CREATE INDEX image_manifests_by_digest ON image_manifests (digest);
   CREATE TABLE tags (
     registry TEXT NOT NULL, repository TEXT NOT NULL, tag TEXT NOT NULL, image_id TEXT NOT NULL REFERENCES images(id),
     tagged_at INTEGER NOT NULL, PRIMARY KEY (registry, repository, tag)) WITHOUT ROWID;
@@ -73,5 +83,6 @@ export const MIGRATIONS: readonly string[] = [
     cache_key TEXT PRIMARY KEY, snapshot_name TEXT NOT NULL, diff_id TEXT, size INTEGER NOT NULL, created_at INTEGER NOT NULL,
     used_at INTEGER NOT NULL, record_id TEXT, document TEXT NOT NULL) WITHOUT ROWID;
   CREATE INDEX build_cache_by_use ON build_cache (used_at);
+  CREATE INDEX build_cache_by_snapshot ON build_cache (snapshot_name);
   `,
 ];

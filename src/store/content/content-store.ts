@@ -1,0 +1,267 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
+import { CodedError, isSystemError } from '#base/errors/index.ts';
+import {
+  algorithmOf,
+  type Digest,
+  type DigestAlgorithm,
+  digestOf,
+  hexOf,
+  isDigest,
+} from '#oci/digest/index.ts';
+import type { Database, Row } from '#store/metadata/index.ts';
+import { blobLost, blobNotFound } from './errors.ts';
+import { createHasher } from './hasher.ts';
+import { diskError, openIngestFile } from './ingest.ts';
+import type { BlobInfo, ContentStore, Ingest } from './types.ts';
+
+const ALGORITHMS: readonly DigestAlgorithm[] = ['sha256', 'sha512'];
+const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
+const READ_CHUNK_BYTES = 1024 * 1024;
+
+/** Where the bytes are and which database holds the rows. `root` is the `content` folder. */
+export interface ContentStoreOptions {
+  readonly root: string;
+  readonly db: Database;
+  /** `unsynced_boot` of rows whose bytes are synced later (`createDurability().bootId`). */
+  readonly bootId: string;
+}
+
+/** Opens the content store, making its folders. Several stores over one folder must not be open at once. */
+export function createContentStore(options: ContentStoreOptions): ContentStore {
+  const { root, db, bootId } = options;
+  const ingestDir = join(root, 'ingest');
+  const hasher = createHasher();
+  const writing = new Set<string>();
+  makeLayout(root, ingestDir);
+
+  const pathOf = (digest: Digest): string => join(root, 'blobs', algorithmOf(digest), hexOf(digest));
+  const ingestPath = (ref: string): string =>
+    join(ingestDir, `ref-${createHash('sha256').update(ref).digest('hex').slice(0, 40)}`);
+
+  function findBlob(digest: Digest): BlobInfo | undefined {
+    const row = db.get('SELECT digest, size, created_at FROM blobs WHERE digest = ?', digest);
+    return row === undefined ? undefined : blobOf(row);
+  }
+
+  function getBlob(digest: Digest): BlobInfo {
+    const blob = findBlob(digest);
+    if (blob === undefined) throw blobNotFound(digest);
+    return blob;
+  }
+
+  /** The file is whole, verified and (if durable) synced: rename, sync the folder, then the row. */
+  async function publish(
+    path: string,
+    blob: { readonly digest: Digest; readonly sizeBytes: number },
+    { durable }: { readonly durable: boolean } = { durable: true },
+  ): Promise<BlobInfo> {
+    const target = pathOf(blob.digest);
+    if (touch(blob.digest, durable) && existsSync(target)) {
+      await rm(path, { force: true });
+      return getBlob(blob.digest);
+    }
+    await rename(path, target);
+    if (durable) await syncPath(dirname(target));
+    db.run(
+      `INSERT INTO blobs (digest, size, created_at, unsynced_boot) VALUES (?, ?, ?, ?)
+       ON CONFLICT (digest) DO UPDATE SET size = excluded.size, created_at = excluded.created_at,
+         unsynced_boot = excluded.unsynced_boot`,
+      blob.digest,
+      blob.sizeBytes,
+      Date.now(),
+      durable ? null : bootId,
+    );
+    return getBlob(blob.digest);
+  }
+
+  /** A blob that is stored again is young again: gc's grace starts anew for the caller. */
+  function touch(digest: Digest, durable: boolean): boolean {
+    const wanted = durable ? 'AND unsynced_boot IS NULL' : '';
+    return db.run(`UPDATE blobs SET created_at = ? WHERE digest = ? ${wanted}`, Date.now(), digest) > 0;
+  }
+
+  async function openIngest(ref: string): Promise<Ingest> {
+    if (writing.has(ref)) {
+      throw new CodedError('unavailable', `cannot open ingest "${ref}": another writer holds it`);
+    }
+    writing.add(ref);
+    try {
+      const onClose = (): void => void writing.delete(ref);
+      return await openIngestFile({ ref, path: ingestPath(ref), hasher, publish, onClose });
+    } catch (error) {
+      writing.delete(ref);
+      throw diskError(error, `cannot open ingest "${ref}"`);
+    }
+  }
+
+  async function readBlob(digest: Digest, limitBytes: number): Promise<Uint8Array> {
+    const { sizeBytes } = getBlob(digest);
+    if (sizeBytes > limitBytes) {
+      throw new CodedError(
+        'resource_exhausted',
+        `blob ${digest} of ${sizeBytes} bytes is over ${limitBytes} bytes`,
+      );
+    }
+    const parts: Uint8Array[] = [];
+    for await (const part of openBlob(digest)) parts.push(part);
+    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  }
+
+  async function* openBlob(
+    digest: Digest,
+    range?: { readonly start: number; readonly end?: number },
+  ): AsyncGenerator<Uint8Array> {
+    getBlob(digest);
+    try {
+      yield* createReadStream(pathOf(digest), {
+        highWaterMark: READ_CHUNK_BYTES,
+        start: range?.start ?? 0,
+        ...(range?.end === undefined ? {} : { end: range.end - 1 }),
+      }) as AsyncIterable<Uint8Array>;
+    } catch (error) {
+      throw isSystemError(error, 'ENOENT') ? blobLost(digest, error) : error;
+    }
+  }
+
+  async function putBlob(
+    bytes: Uint8Array,
+    { durable = true }: { durable?: boolean } = {},
+  ): Promise<BlobInfo> {
+    const digest = digestOf(bytes);
+    if (touch(digest, durable)) return getBlob(digest);
+    const path = reserveFile();
+    try {
+      const handle = await open(path, 'wx', 0o600);
+      try {
+        await handle.writeFile(bytes);
+        if (durable) await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      return await publish(path, { digest, sizeBytes: bytes.byteLength }, { durable });
+    } catch (error) {
+      await rm(path, { force: true });
+      throw diskError(error, `cannot store blob ${digest}`);
+    }
+  }
+
+  async function adoptFile(
+    path: string,
+    blob: { readonly digest: Digest; readonly sizeBytes: number },
+    { durable = true }: { durable?: boolean } = {},
+  ): Promise<BlobInfo> {
+    const found = await stat(path);
+    if (!found.isFile() || found.size !== blob.sizeBytes) {
+      throw new CodedError(
+        'internal',
+        `cannot adopt "${basename(path)}": it has ${found.size} bytes, ${blob.sizeBytes} were announced`,
+      );
+    }
+    try {
+      if (durable) await syncPath(path);
+      return await publish(path, blob, { durable });
+    } catch (error) {
+      throw diskError(error, `cannot store blob ${blob.digest}`);
+    }
+  }
+
+  function reserveFile(): string {
+    return join(ingestDir, `tmp-${randomBytes(12).toString('hex')}`);
+  }
+
+  function dropFile(digest: Digest): void {
+    if (findBlob(digest) !== undefined) return;
+    const grave = join(ingestDir, `trash-${randomBytes(12).toString('hex')}`);
+    try {
+      // In one turn of the event loop with the check above, so that no new blob of this digest can come in between.
+      renameSync(pathOf(digest), grave);
+    } catch (error) {
+      if (isSystemError(error, 'ENOENT')) return;
+      throw error;
+    }
+    unlink(grave).catch(() => undefined); // the next start drops it
+  }
+
+  async function dropLeftovers(): Promise<void> {
+    for (const name of await readdir(ingestDir)) {
+      const path = join(ingestDir, name);
+      const isResumable =
+        name.startsWith('ref-') && Date.now() - (await stat(path)).mtimeMs < LEFTOVER_AGE_MS;
+      if (!isResumable) await rm(path, { recursive: true, force: true });
+    }
+  }
+
+  async function* listStrayFiles(minAgeMs: number): AsyncGenerator<Digest> {
+    for (const algorithm of ALGORITHMS) {
+      for (const hex of await readdir(join(root, 'blobs', algorithm))) {
+        const digest = `${algorithm}:${hex}`;
+        if (!isDigest(digest) || findBlob(digest) !== undefined) continue;
+        const found = await stat(pathOf(digest)).catch(() => undefined);
+        if (found !== undefined && Date.now() - found.mtimeMs >= minAgeMs) yield digest;
+      }
+    }
+  }
+
+  return {
+    findBlob,
+    getBlobPath: (digest) => {
+      getBlob(digest);
+      return pathOf(digest);
+    },
+    openBlob,
+    readBlob,
+    putBlob,
+    openIngest,
+    abortIngest: async (ref) => {
+      if (writing.has(ref))
+        throw new CodedError('unavailable', `cannot abort ingest "${ref}": it is being written`);
+      await rm(ingestPath(ref), { force: true });
+    },
+    adoptFile,
+    reserveFile,
+    *listBlobs() {
+      for (const row of db.iterate('SELECT digest, size, created_at FROM blobs')) yield blobOf(row);
+    },
+    hashFile: async (path) => {
+      const { size } = await stat(path);
+      return hasher.hashFile(path, size, 'sha256');
+    },
+    dropFile,
+    dropLeftovers,
+    listStrayFiles,
+    close: () => hasher.close(),
+  };
+}
+
+function blobOf(row: Row): BlobInfo {
+  return {
+    digest: row['digest'] as Digest,
+    sizeBytes: Number(row['size']),
+    createdAt: new Date(Number(row['created_at'])),
+  };
+}
+
+function makeLayout(root: string, ingestDir: string): void {
+  for (const algorithm of ALGORITHMS)
+    mkdirSync(join(root, 'blobs', algorithm), { recursive: true, mode: 0o700 });
+  mkdirSync(ingestDir, { recursive: true, mode: 0o700 });
+  writeOnce(`${root}${sep}oci-layout`, '{"imageLayoutVersion":"1.0.0"}');
+  writeOnce(`${root}${sep}index.json`, '{"schemaVersion":2,"manifests":[]}');
+}
+
+function writeOnce(path: string, text: string): void {
+  if (!existsSync(path)) writeFileSync(path, text, { mode: 0o600 });
+}
+
+/** fsync of a file or a folder. */
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

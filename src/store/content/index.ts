@@ -1,0 +1,2 @@
+export { type ContentStoreOptions, createContentStore } from './content-store.ts';
+export { blobNotFound, DigestMismatchError } from './errors.ts';

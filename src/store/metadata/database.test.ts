@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { createDurability, type Database, dropLostRows, openDatabase } from './index.ts';
+
+function withDatabase<T>(body: (db: Database, dir: string) => T): T {
+  const dir = mkdtempSync(join(tmpdir(), 'slipway-db-'));
+  const db = openDatabase(join(dir, 'state.db'));
+  const finish = (): void => {
+    db.close();
+    rmSync(dir, { recursive: true, force: true });
+  };
+  try {
+    const result = body(db, dir);
+    if (result instanceof Promise) return result.finally(finish) as T;
+    finish();
+    return result;
+  } catch (error) {
+    finish();
+    throw error;
+  }
+}
+
+const BLOB = 'INSERT INTO blobs (digest, size, created_at, unsynced_boot) VALUES (?, 1, 1, ?)';
+
+test('a transaction that throws leaves nothing, a nested one joins the outer', () =>
+  withDatabase((db) => {
+    assert.throws(() =>
+      db.transaction(() => {
+        db.run(BLOB, 'a', null);
+        db.transaction(() => db.run(BLOB, 'b', null));
+        throw new Error('stop');
+      }),
+    );
+    assert.deepEqual(db.all('SELECT * FROM blobs'), []);
+    assert.equal(db.run(BLOB, 'a', null), 1);
+  }));
+
+test('a database of a newer version and one that is no database are refused', () =>
+  withDatabase((db, dir) => {
+    db.run('PRAGMA user_version = 9999');
+    assert.throws(() => openDatabase(join(dir, 'state.db')), { code: 'failed_precondition' });
+    const path = join(dir, 'junk.db');
+    writeFileSync(path, 'this is no database, it only has a name that looks like one'.repeat(100));
+    assert.throws(() => openDatabase(path), { code: 'data_loss' });
+  }));
+
+test('settle makes every row durable that was there before', () =>
+  withDatabase(async (db, dir) => {
+    const durability = createDurability({ root: dir, db });
+    assert.equal(durability.isPending(), false);
+    db.run(BLOB, 'a', durability.bootId);
+    db.run('INSERT INTO snapshots (created_at, unsynced_boot) VALUES (1, ?)', durability.bootId);
+    assert.equal(durability.isPending(), true);
+    await Promise.all([durability.settle(), durability.settle(), durability.settle()]);
+    assert.equal(durability.isPending(), false);
+    assert.deepEqual(dropLostRows(db, 'another boot'), { snapshotIds: [], digests: [] });
+  }));
+
+test('rows of an earlier boot that were never settled go with what is built on them', () =>
+  withDatabase((db) => {
+    db.run(BLOB, 'kept', null);
+    db.run(BLOB, 'lost', 'boot-1');
+    const insert =
+      'INSERT INTO snapshots (id, parent_id, created_at, unsynced_boot, committed) VALUES (?, ?, 1, ?, 1)';
+    db.run(insert, 1, null, null);
+    db.run(insert, 2, 1, 'boot-1');
+    db.run(insert, 3, 2, null);
+    db.run('INSERT INTO snapshot_names VALUES (?, ?)', 'build/x', 2);
+    db.run(
+      "INSERT INTO build_cache (cache_key, snapshot_name, size, created_at, used_at, document) VALUES ('k', 'build/x', 1, 1, 1, '{}')",
+    );
+    assert.deepEqual(dropLostRows(db, 'boot-1'), { snapshotIds: [], digests: [] });
+    assert.deepEqual(dropLostRows(db, 'boot-2'), { snapshotIds: [3, 2], digests: ['lost'] });
+    assert.deepEqual(
+      db.all('SELECT id FROM snapshots').map((row) => row['id']),
+      [1],
+    );
+    assert.deepEqual(db.all('SELECT * FROM build_cache'), []);
+  }));
