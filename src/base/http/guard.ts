@@ -32,6 +32,7 @@ export function isLoopbackHost(host: string): boolean {
  * @throws {CodedError} `invalid_argument`, or `permission_denied` for a foreign name.
  */
 export function checkHost(request: IncomingMessage, allowed: readonly string[] | undefined): void {
+  if (request.httpVersionMajor < 1) throw new CodedError('invalid_argument', 'HTTP/0.9 is not served');
   if (countHostHeaders(request.rawHeaders) > 1)
     throw new CodedError('invalid_argument', 'request has more than one Host header');
   const text = request.headers.host ?? '';

@@ -7,7 +7,7 @@ import { parseJsonBody, readBody } from '#base/http/index.ts';
 import type { Log } from '#base/log/index.ts';
 import { type ApiVersion, errorLine } from '#engine/protocol/index.ts';
 import { takeOver } from './hijack.ts';
-import type { HijackOptions, JsonStream, Method, Query, RequestContext } from './types.ts';
+import type { HijackOptions, JsonStream, Method, Query, RequestContext, Route } from './types.ts';
 
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024;
 
@@ -15,6 +15,7 @@ const JSON_LIMIT_BYTES = 4 * 1024 * 1024;
 export interface RequestFacts {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly route: Route;
   readonly path: string;
   readonly apiVersion: ApiVersion;
   readonly params: Readonly<Record<string, string>>;
@@ -172,9 +173,12 @@ export class HttpRequestContext implements RequestContext {
   }
 
   hijack(options: HijackOptions = {}): Duplex {
+    if (this.#facts.route.hijacks !== true)
+      throw new Error(`route ${this.method} ${this.#facts.route.path} does not say that it hijacks`);
     this.#hijacked = true;
+    const stream = takeOver(this.#facts, this.upgrade, options);
     this.#facts.onHijack();
-    return takeOver(this.#facts, options);
+    return stream;
   }
 }
 

@@ -5,8 +5,15 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CodedError, codeOf, messageOf } from '#base/errors/index.ts';
 import { checkHost, checkOrigin, HTTP_LIMITS, isLoopbackHost, Router } from '#base/http/index.ts';
-import { API_VERSION, checkApiVersion, errorBody, statusOf } from '#engine/protocol/index.ts';
+import {
+  API_VERSION,
+  type ApiVersion,
+  checkApiVersion,
+  errorBody,
+  statusOf,
+} from '#engine/protocol/index.ts';
 import { HttpRequestContext } from './context.ts';
+import { releaseWhenRead, returnEarlyInput } from './hijack.ts';
 import { listenOn } from './listen.ts';
 import { parseQuery } from './query.ts';
 import type { EngineServer, EngineServerOptions, Listener, Route } from './types.ts';
@@ -95,9 +102,7 @@ class HttpEngineServer implements EngineServer {
       socket.on('error', () => {});
       void this.#serve(listener, request, response, upgradeOf(request));
     });
-    server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
-      refuseMalformed(error, socket as Socket),
-    );
+    server.on('clientError', (error: ParserError, socket) => onClientError(error, socket as Socket));
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -111,54 +116,52 @@ class HttpEngineServer implements EngineServer {
     response: ServerResponse,
     upgrade?: string,
   ): Promise<void> {
-    const abort = new AbortController();
-    const gone = (): void => abort.abort(new CodedError('aborted', 'the client closed the connection'));
-    const { socket } = request;
-    socket.once('end', gone);
-    response.once('close', gone);
-    this.#running.add(abort);
+    const life = followClient(request.socket, response);
+    this.#running.add(life.abort);
     response.setHeader('Api-Version', API_VERSION);
     response.setHeader('Ostype', 'linux');
     response.setHeader('Server', this.#options.product);
     let context: HttpRequestContext | undefined;
     try {
       this.#guard(listener, request, upgrade);
-      const target = request.url ?? '/';
-      const mark = target.indexOf('?');
-      const rawPath = mark < 0 ? target : target.slice(0, mark);
-      const prefix = VERSION_PREFIX.exec(rawPath);
-      const path = prefix === null ? rawPath : rawPath.slice(prefix[0].length);
-      if (redirectUnclean(rawPath, mark < 0 ? '' : target.slice(mark), response)) return;
-      const match = this.#router.find(request.method ?? 'GET', path);
-      const apiVersion = prefix === null ? NEWEST : checkApiVersion(prefix[1] ?? '');
-      if (match === undefined || !isServed(match.value, apiVersion)) {
-        throw new CodedError('not_found', 'page not found');
-      }
+      const target = splitTarget(request.url ?? '/');
+      if (redirectUnclean(target, response)) return;
+      const { route, params, path, apiVersion } = this.#match(request.method ?? 'GET', target.path);
+      if (route.hijacks === true && upgrade === undefined) await releaseWhenRead(request, response);
       context = new HttpRequestContext({
         request,
         response,
+        route,
         path,
         apiVersion,
-        params: match.params,
-        query: parseQuery(mark < 0 ? '' : target.slice(mark + 1)),
+        params,
+        query: parseQuery(target.search.slice(1)),
         upgrade,
         log: this.#options.log,
-        abort,
-        onHijack: () => {
-          // From here on the end of input is data for the handler, not a client that left.
-          socket.removeListener('end', gone);
-          response.removeListener('close', gone);
-          socket.once('close', gone);
-        },
+        abort: life.abort,
+        onHijack: life.followConnection,
       });
-      await match.value.handler(context);
+      await route.handler(context);
       if (!context.hijacked && !response.writableEnded) response.end();
     } catch (error) {
       this.#fail(error, request, response, context?.hijacked === true);
     } finally {
-      this.#running.delete(abort);
-      socket.removeListener('end', gone);
+      this.#running.delete(life.abort);
+      life.stop();
     }
+  }
+
+  #match(
+    method: string,
+    rawPath: string,
+  ): { route: Route; params: Readonly<Record<string, string>>; path: string; apiVersion: ApiVersion } {
+    const prefix = VERSION_PREFIX.exec(rawPath);
+    const path = prefix === null ? rawPath : rawPath.slice(prefix[0].length);
+    const match = this.#router.find(method, path);
+    if (match === undefined) throw new CodedError('not_found', 'page not found');
+    const apiVersion = prefix === null ? NEWEST : checkApiVersion(prefix[1] ?? '');
+    if (!isServed(match.value, apiVersion)) throw new CodedError('not_found', 'page not found');
+    return { route: match.value, params: match.params, path, apiVersion };
   }
 
   #guard(listener: Listener, request: IncomingMessage, upgrade: string | undefined): void {
@@ -191,10 +194,47 @@ class HttpEngineServer implements EngineServer {
   }
 }
 
+/** Aborts when the client is gone: it closed the connection or, until it is taken over, its side of it. */
+function followClient(
+  socket: Socket,
+  response: ServerResponse,
+): { abort: AbortController; followConnection: () => void; stop: () => void } {
+  const abort = new AbortController();
+  const gone = (): void => abort.abort(new CodedError('aborted', 'the client closed the connection'));
+  socket.once('end', gone);
+  response.once('close', gone);
+  const stop = (): void => {
+    socket.removeListener('end', gone);
+    response.removeListener('close', gone);
+    socket.removeListener('close', gone);
+  };
+  const followConnection = (): void => {
+    stop();
+    socket.once('close', gone);
+  };
+  return { abort, followConnection, stop };
+}
+
+interface Target {
+  readonly path: string;
+  /** Empty, or the query with its `?`. */
+  readonly search: string;
+}
+
+function splitTarget(target: string): Target {
+  if (!target.startsWith('/'))
+    throw new CodedError(
+      'invalid_argument',
+      `malformed request path: ${JSON.stringify(target.slice(0, 200))}`,
+    );
+  const mark = target.indexOf('?');
+  return mark < 0
+    ? { path: target, search: '' }
+    : { path: target.slice(0, mark), search: target.slice(mark) };
+}
+
 /** Docker's router answers an unclean path with a redirect to the clean one. */
-function redirectUnclean(path: string, search: string, response: ServerResponse): boolean {
-  if (!path.startsWith('/'))
-    throw new CodedError('invalid_argument', `malformed request path: ${JSON.stringify(path)}`);
+function redirectUnclean({ path, search }: Target, response: ServerResponse): boolean {
   if (!/\/\/|\/\.{1,2}(?:\/|$)/.test(path)) return false;
   const parts: string[] = [];
   for (const part of path.split('/')) {
@@ -207,7 +247,7 @@ function redirectUnclean(path: string, search: string, response: ServerResponse)
   return true;
 }
 
-function isServed(route: Route, asked: { readonly major: number; readonly minor: number }): boolean {
+function isServed(route: Route, asked: ApiVersion): boolean {
   if (route.since === undefined) return true;
   const [major = 0, minor = 0] = route.since.split('.').map(Number);
   return asked.major > major || (asked.major === major && asked.minor >= minor);
@@ -226,17 +266,16 @@ function upgradeOf(request: IncomingMessage): string {
   return (request.headers.upgrade ?? '').toLowerCase();
 }
 
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy();
-    return;
-  }
-  const [status, reason] =
-    error.code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'Request Header Fields Too Large']
-      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'Request Timeout']
-        : [400, 'Bad Request'];
+type ParserError = NodeJS.ErrnoException & { readonly rawPacket?: Buffer; readonly bytesParsed?: number };
+
+function onClientError(error: ParserError, socket: Socket): void {
+  if (returnEarlyInput(socket, error.rawPacket, error.bytesParsed ?? 0)) return;
+  if (!socket.writable || error.code === 'ECONNRESET') socket.destroy();
+  else refuseMalformed(error, socket);
+}
+
+function refuseMalformed(error: ParserError, socket: Socket): void {
+  const [status, reason] = MALFORMED[error.code ?? ''] ?? [400, 'Bad Request'];
   const body = `${JSON.stringify({ message: `malformed request: ${messageOf(error)}`, code: 'invalid_argument' })}\n`;
   socket.end(
     `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
@@ -244,3 +283,8 @@ function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   // The rest of the bad input is not read; a client that does not close is not waited for.
   setTimeout(() => socket.destroy(), 1000).unref();
 }
+
+const MALFORMED: Readonly<Record<string, readonly [number, string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'Request Header Fields Too Large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'Request Timeout'],
+};

@@ -16,6 +16,8 @@ export interface Route {
   readonly path: string;
   /** One line for the generated reference. */
   readonly summary: string;
+  /** The handler may call `hijack`; needed there, because the connection must leave the HTTP parser before input arrives. */
+  readonly hijacks?: true;
   /** API version that introduced it, such as `1.25`; older requests get 404. */
   readonly since?: string;
   /**
@@ -103,7 +105,8 @@ export interface RequestContext {
   ): Promise<void>;
   /**
    * Takes the connection over after answering 101 (`Upgrade: tcp`) or a plain 200 head. The stream is raw both ways and
-   * half-open: its `end` event is the client's end of input, `end()` closes our side. Read any JSON body before.
+   * half-open: its `end` event is the client's end of input, `end()` closes our side. Read any JSON body before. The route
+   * must say `hijacks: true`.
    */
   hijack(options?: HijackOptions): Duplex;
   /** The protocol the client wants to upgrade to (`tcp`, `h2c`, `websocket`), when the connection can be taken over that way. */
