@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: shell variables
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasCode } from '#base/errors/index.ts';

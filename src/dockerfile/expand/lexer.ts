@@ -176,7 +176,7 @@ export class Lexer {
   }
 
   #doubleQuote(): string {
-    const { escape, rawQuotes } = this.#options;
+    const { escape: escapeChar, rawQuotes } = this.#options;
     let text = rawQuotes ? this.#next() : this.#next().slice(1);
     for (let char = this.#peek(); char !== ''; char = this.#peek()) {
       if (char === '"') {
@@ -189,11 +189,11 @@ export class Lexer {
         continue;
       }
       this.#next();
-      if (char === escape) {
+      if (char === escapeChar) {
         if (this.#rawEscapes) text += char;
         const escaped = this.#peek();
         if (escaped === '') continue;
-        if (escaped === '"' || escaped === '$' || escaped === escape) char = this.#next();
+        if (escaped === '"' || escaped === '$' || escaped === escapeChar) char = this.#next();
       }
       text += char;
     }

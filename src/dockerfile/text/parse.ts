@@ -180,11 +180,11 @@ class TextParser {
 
 function cutContinuation(
   line: string,
-  escape: Escape,
+  escapeChar: Escape,
 ): { readonly text: string; readonly isContinued: boolean } {
   let end = line.length;
   while (end > 0 && (line.charAt(end - 1) === ' ' || line.charAt(end - 1) === '\t')) end--;
-  const isContinued = line.charAt(end - 1) === escape && line.charAt(end - 2) !== escape;
+  const isContinued = line.charAt(end - 1) === escapeChar && line.charAt(end - 2) !== escapeChar;
   return isContinued ? { text: line.slice(0, end - 1), isContinued } : { text: line, isContinued };
 }
 

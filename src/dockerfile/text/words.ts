@@ -42,7 +42,7 @@ export function parseJsonArray(rest: string): string[] | undefined {
 }
 
 /** Words with quotes and escapes kept in them; white space inside quotes does not split. */
-export function parseWords(rest: string, escape: Escape): string[] {
+export function parseWords(rest: string, escapeChar: Escape): string[] {
   const words: string[] = [];
   let word = '';
   let quoteChar = '';
@@ -54,7 +54,7 @@ export function parseWords(rest: string, escape: Escape): string[] {
       word = '';
       continue;
     }
-    if (char === escape && quoteChar !== "'") {
+    if (char === escapeChar && quoteChar !== "'") {
       const next = chars[i + 1];
       // An escape at the very end says nothing.
       if (next === undefined) break;
@@ -74,8 +74,8 @@ export function parseWords(rest: string, escape: Escape): string[] {
  * `a=b c=d`, or the old `a b`.
  * @throws {CodedError} `invalid_argument` when a word has no `=`, or the old form no value.
  */
-export function parsePairs(rest: string, keyword: string, escape: Escape): KeyValue[] {
-  const words = parseWords(rest, escape);
+export function parsePairs(rest: string, keyword: string, escapeChar: Escape): KeyValue[] {
+  const words = parseWords(rest, escapeChar);
   const [first] = words;
   if (first === undefined) return [];
   if (!first.includes('=')) {
