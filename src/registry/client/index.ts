@@ -1,0 +1,3 @@
+export { createRegistryClient } from './client.ts';
+export { isTransient, NetworkError, RegistryResponseError } from './errors.ts';
+export { withRetries } from './session.ts';
