@@ -1,0 +1,3 @@
+import { testSnapshotStore } from './snapshot.contract.ts';
+
+testSnapshotStore('copy');

@@ -1,0 +1,1 @@
+export { createSnapshotStore, type SnapshotStoreOptions } from './snapshot-store.ts';
