@@ -28,7 +28,11 @@ export interface FrontendOptions {
   readonly dialect: 'classic' | 'buildkit';
 }
 
-/** One instruction of a stage that is built. */
+/**
+ * One instruction of a stage that is built. The first step of a stage is its FROM (an ARG before the first FROM comes
+ * even before that, in the first stage). Triggers of the base (ONBUILD) follow the FROM as steps with `isTrigger`: they
+ * are executed and have history, but no `Step` line and no number of their own (theirs is the FROM's).
+ */
 export interface PlannedStep {
   /** 1-based over all stages that are built. */
   readonly number: number;
@@ -42,7 +46,15 @@ export interface PlannedStep {
   readonly state: Edge | undefined;
   /** Container defaults after the step. */
   readonly config: ContainerConfig;
-  readonly history: { readonly createdBy: string; readonly emptyLayer: boolean; readonly comment?: string };
+  /**
+   * `undefined` for FROM and an ARG before it. `createdBy` of ADD and COPY holds `CONTENT_HASH` in the classic dialect, to be
+   * replaced by `file:<hex>`, `dir:<hex>` or `multi:<hex>`. `emptyLayer` is what the text says: in the classic dialect a
+   * step whose layer turns out to hold no change is empty, too (a WORKDIR that exists, `RUN true`).
+   */
+  readonly history:
+    | { readonly createdBy: string; readonly emptyLayer: boolean; readonly comment?: string }
+    | undefined;
+  readonly isTrigger?: true;
   readonly author?: string;
   readonly ranges: readonly SourceRange[];
   /** Lines to print below the step, such as `# Executing 2 build triggers`. */

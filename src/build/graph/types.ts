@@ -14,6 +14,8 @@ export interface Edge {
 
 /** Where the graph meets the outside world. */
 export type SourceOp =
+  /** The empty tree: root of a stage `FROM scratch` and of inline files. Every exec and file op has a root as input 0. */
+  | { readonly kind: 'scratch' }
   /** A base image; `reference` is canonical, or pinned by digest. */
   | {
       readonly kind: 'image';
