@@ -1,0 +1,1 @@
+export { type AccountRow, Accounts, type SignIn } from './accounts.ts';

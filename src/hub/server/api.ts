@@ -1,0 +1,228 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { CodedError } from '#base/errors/index.ts';
+import { Router } from '#base/http/index.ts';
+import type { AccountRow, Accounts } from '#hub/account/index.ts';
+import type { Catalog } from '#hub/catalog/index.ts';
+import type {
+  CreateTokenRequest,
+  GuideState,
+  HubEvent,
+  SessionInfo,
+  SignInRequest,
+  SignUpRequest,
+} from '#hub/protocol/index.ts';
+import {
+  checkSafe,
+  type Exchange,
+  readJson,
+  requireAccount,
+  sendError,
+  sendJson,
+  sessionCookie,
+  sessionSecret,
+  textOf,
+} from './exchange.ts';
+import type { LiveEvents } from './live.ts';
+import type { RepositoryRoutes } from './repositories.ts';
+
+/** What the API is made of. */
+export interface HubApiOptions {
+  readonly accounts: Accounts;
+  readonly catalog: Catalog;
+  readonly repositories: RepositoryRoutes;
+  readonly live: LiveEvents;
+  readonly allowsSignUp: boolean;
+  readonly version: string;
+  /** Counts failed sign-ins per name and address. @throws `resource_exhausted` when there were too many. */
+  readonly limiter: { check(name: string, address: string): void; fail(name: string, address: string): void };
+  /** Called with what is a bug. */
+  readonly onError: (error: unknown) => void;
+}
+
+type Handler = (exchange: Exchange) => Promise<void>;
+
+/** Answers `/api/…`; for anything else the caller has another handler. */
+export function createHubApi(
+  options: HubApiOptions,
+): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const api = new HubApi(options);
+  return (request, response) => api.handle(request, response);
+}
+
+class HubApi {
+  readonly #options: HubApiOptions;
+  readonly #router = new Router<Handler>();
+
+  constructor(options: HubApiOptions) {
+    this.#options = options;
+    const { repositories } = options;
+    const routes: readonly [string, string, Handler][] = [
+      ['GET', '/api/session', (exchange) => this.#session(exchange)],
+      ['POST', '/api/session', (exchange) => this.#signIn(exchange)],
+      ['DELETE', '/api/session', (exchange) => this.#signOut(exchange)],
+      ['POST', '/api/signup', (exchange) => this.#signUp(exchange)],
+      ['GET', '/api/guide', (exchange) => this.#guide(exchange)],
+      ['GET', '/api/events', (exchange) => this.#events(exchange)],
+      ['GET', '/api/tokens', (exchange) => this.#listTokens(exchange)],
+      ['POST', '/api/tokens', (exchange) => this.#createToken(exchange)],
+      ['PATCH', '/api/tokens/:id', (exchange) => this.#updateToken(exchange)],
+      ['DELETE', '/api/tokens/:id', (exchange) => this.#deleteToken(exchange)],
+      ['GET', '/api/repositories', (exchange) => repositories.list(exchange)],
+      ['POST', '/api/repositories', (exchange) => repositories.create(exchange)],
+      ['GET', '/api/repositories/:namespace/:name+', (exchange) => repositories.get(exchange)],
+      ['PATCH', '/api/repositories/:namespace/:name+', (exchange) => repositories.update(exchange)],
+      ['DELETE', '/api/repositories/:namespace/:name+', (exchange) => repositories.delete(exchange)],
+      ['GET', '/api/tags/:namespace/:name+', (exchange) => repositories.listTags(exchange)],
+      ['DELETE', '/api/tags/:namespace/:name+', (exchange) => repositories.deleteTag(exchange)],
+      ['GET', '/api/image/:namespace/:name+', (exchange) => repositories.describeImage(exchange)],
+      ['GET', '/api/files/:namespace/:name+', (exchange) => repositories.listFiles(exchange)],
+    ];
+    for (const [method, path, handler] of routes) this.#router.add(method, path, handler);
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      const url = new URL(request.url ?? '/', 'http://hub.invalid');
+      const match = this.#router.find(request.method ?? 'GET', url.pathname);
+      if (match === undefined)
+        throw new CodedError('not_found', `there is no ${request.method} ${url.pathname}`);
+      checkSafe(request);
+      const secret = sessionSecret(request);
+      const account = secret === undefined ? undefined : await this.#options.accounts.findSession(secret);
+      await match.value({ request, response, params: match.params, query: url.searchParams, account });
+    } catch (error) {
+      if (!(error instanceof CodedError) || error.code === 'internal') this.#options.onError(error);
+      if (response.headersSent) response.destroy();
+      else sendError(response, error);
+    }
+  }
+
+  async #session({ request, response, account }: Exchange): Promise<void> {
+    const info: SessionInfo = {
+      account: account === undefined ? null : publicOf(account),
+      isFirstRun: await this.#options.accounts.isEmpty(),
+      allowsSignUp: this.#options.allowsSignUp,
+      registryHost: request.headers.host ?? 'localhost',
+      version: this.#options.version,
+    };
+    sendJson(response, 200, info);
+  }
+
+  async #signUp(exchange: Exchange): Promise<void> {
+    const body = await readJson<SignUpRequest>(exchange);
+    if (!this.#options.allowsSignUp && !(await this.#options.accounts.isEmpty())) {
+      throw new CodedError(
+        'permission_denied',
+        'people cannot sign up here by themselves; ask the administrator for an account',
+      );
+    }
+    const account = await this.#options.accounts.create({
+      username: textOf(body.username),
+      email: textOf(body.email),
+      password: textOf(body.password),
+    });
+    await this.#startSession(exchange, account, 201);
+  }
+
+  async #signIn(exchange: Exchange): Promise<void> {
+    const body = await readJson<SignInRequest>(exchange);
+    const login = textOf(body.login).trim().toLowerCase();
+    const address = exchange.request.socket.remoteAddress ?? '';
+    this.#options.limiter.check(login, address);
+    const account = await this.#options.accounts.verifyPassword(login, textOf(body.password));
+    if (account === undefined) {
+      this.#options.limiter.fail(login, address);
+      throw new CodedError('unauthenticated', 'incorrect username or password', {
+        help: { id: 'login/bad-password' },
+      });
+    }
+    await this.#startSession(exchange, account, 200);
+  }
+
+  async #startSession({ request, response }: Exchange, account: AccountRow, status: number): Promise<void> {
+    const old = sessionSecret(request);
+    if (old !== undefined) await this.#options.accounts.closeSession(old);
+    const { secret, expiresAt } = await this.#options.accounts.openSession(
+      account,
+      request.headers['user-agent'] ?? '',
+    );
+    response.setHeader('set-cookie', sessionCookie(secret, expiresAt, isHttps(request)));
+    sendJson(response, status, publicOf(account));
+  }
+
+  async #signOut({ request, response }: Exchange): Promise<void> {
+    const secret = sessionSecret(request);
+    if (secret !== undefined) await this.#options.accounts.closeSession(secret);
+    response.setHeader('set-cookie', sessionCookie(undefined, new Date(0), isHttps(request)));
+    sendJson(response, 200, {});
+  }
+
+  async #guide(exchange: Exchange): Promise<void> {
+    const account = requireAccount(exchange);
+    const own = await this.#options.catalog.list({ namespace: account.username, viewer: account });
+    const pushed = own.find((repository) => repository.tags > 0);
+    const shown = pushed ?? own[0];
+    const state: GuideState = {
+      signedInByClient: await this.#options.accounts.hasClientSignIn(account),
+      createdRepository: own.length > 0,
+      pushedTag: pushed !== undefined,
+      repository: shown === undefined ? null : `${shown.namespace}/${shown.name}`,
+    };
+    sendJson(exchange.response, 200, state);
+  }
+
+  async #events({ response, account }: Exchange): Promise<void> {
+    this.#options.live.open(response, (event) => this.#mayObserve(event, account));
+  }
+
+  async #mayObserve(event: HubEvent, account: AccountRow | undefined): Promise<boolean> {
+    if (event.kind === 'signin') return event.username === account?.username;
+    if (account?.isAdmin === true || event.repository.split('/')[0] === account?.username) return true;
+    return (await this.#options.catalog.findSettings(event.repository))?.visibility === 'public';
+  }
+
+  async #listTokens(exchange: Exchange): Promise<void> {
+    sendJson(exchange.response, 200, await this.#options.accounts.listTokens(requireAccount(exchange)));
+  }
+
+  async #createToken(exchange: Exchange): Promise<void> {
+    const account = requireAccount(exchange);
+    const body = await readJson<CreateTokenRequest>(exchange);
+    const created = await this.#options.accounts.createToken(account, {
+      description: textOf(body.description),
+      scope: body.scope ?? 'read',
+      repositories: Array.isArray(body.repositories) ? body.repositories.map(String) : [],
+      expiresInDays: body.expiresInDays ?? null,
+    });
+    sendJson(exchange.response, 201, created);
+  }
+
+  async #updateToken(exchange: Exchange): Promise<void> {
+    const account = requireAccount(exchange);
+    const { isActive } = await readJson<{ isActive: boolean }>(exchange);
+    const found = await this.#options.accounts.setTokenActive(
+      account,
+      exchange.params['id'] ?? '',
+      isActive === true,
+    );
+    if (!found) throw new CodedError('not_found', 'there is no such token');
+    sendJson(exchange.response, 200, {});
+  }
+
+  async #deleteToken(exchange: Exchange): Promise<void> {
+    const account = requireAccount(exchange);
+    if (!(await this.#options.accounts.deleteToken(account, exchange.params['id'] ?? ''))) {
+      throw new CodedError('not_found', 'there is no such token');
+    }
+    sendJson(exchange.response, 200, {});
+  }
+}
+
+function publicOf(account: AccountRow): SessionInfo['account'] {
+  const { username, email, isAdmin, createdAt } = account;
+  return { username, email, isAdmin, createdAt };
+}
+
+function isHttps(request: IncomingMessage): boolean {
+  return 'encrypted' in request.socket;
+}
