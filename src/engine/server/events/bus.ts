@@ -91,7 +91,7 @@ function millisUntil(untilNano: bigint, now: bigint): number {
   return millis > BigInt(TIMER_LIMIT_MS) ? TIMER_LIMIT_MS : Number(millis);
 }
 
-/** Wall clock with the resolution of the monotonic one. */
+/** Wall clock (so that it follows when the clock is set), with digits below the millisecond from the monotonic one. */
 function clock(): () => bigint {
-  return () => BigInt(Math.round((performance.timeOrigin + performance.now()) * 1000)) * 1000n;
+  return () => BigInt(Date.now()) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n);
 }

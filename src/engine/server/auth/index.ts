@@ -1,0 +1,1 @@
+export { type AuthBackend, createAuthRoutes } from './routes.ts';

@@ -1,0 +1,1 @@
+export { createDistributionRoutes, type DistributionBackend } from './routes.ts';
