@@ -1,0 +1,2 @@
+/** The hub's HTTP side. */
+export { createHubServer, type HttpHandler, type HubServer, type HubServerOptions } from './http-server.ts';

@@ -1,0 +1,151 @@
+/** `slipway hub`: the registry with accounts and page, in one process over one folder. */
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CodedError, messageOf } from '#base/errors/index.ts';
+import { createLog, isLogLevel, type Log } from '#base/log/index.ts';
+import { createHubServer } from '#hub/server/index.ts';
+import {
+  createRegistry,
+  createSqlMetadata,
+  openAuthenticator,
+  openAuthorizer,
+  openFolderStorage,
+  openRegistryDatabase,
+} from '#registry/server/index.ts';
+
+const USAGE = `usage: slipway hub --root DIR [--listen 127.0.0.1:5000] [options]
+
+  --root DIR                   where everything is kept
+  --listen HOST:PORT           address to serve (default 127.0.0.1:5000; port 0 takes a free one)
+  --public-url URL             the address people use, when it is not the one that is served
+  --open                       no accounts: everybody may do everything; only on loopback
+  --admin NAME                 make this account, an administrator, if there is none yet
+  --admin-password-file FILE   its password
+  --anonymous-pull             everybody may pull public repositories without signing in
+  --log-level LEVEL            debug, info, warn or error (default info)
+  --database URL, --storage URL   embedded (default); nothing else yet
+`;
+
+interface HubSettings {
+  readonly root: string;
+  readonly host: string;
+  readonly port: number;
+  readonly isOpen: boolean;
+  readonly log: Log;
+}
+
+/** Runs a hub with the arguments of its command line; resolves with the exit code of the program. */
+export async function hubMain(args: readonly string[]): Promise<number> {
+  let settings: HubSettings | undefined;
+  try {
+    settings = readSettings(args);
+    if (settings === undefined) {
+      process.stdout.write(USAGE);
+      return 0;
+    }
+    await runHub(settings);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`slipway hub: ${messageOf(error)}\n`);
+    return error instanceof CodedError && error.code === 'invalid_argument' ? 2 : 1;
+  }
+}
+
+function readSettings(args: readonly string[]): HubSettings | undefined {
+  const values = parseFlags(args);
+  if (values['help'] === true) return undefined;
+  const root = values['root'];
+  if (typeof root !== 'string') throw new CodedError('invalid_argument', '--root is missing');
+  for (const flag of ['database', 'storage'] as const) {
+    const value = values[flag];
+    if (value === undefined || value === 'embedded') continue;
+    throw new CodedError(
+      'unimplemented',
+      `--${flag} ${String(value)}: only the embedded default works so far`,
+    );
+  }
+  const { host, port } = parseListen(String(values['listen'] ?? '127.0.0.1:5000'));
+  const isOpen = values['open'] === true;
+  if (isOpen && !isLoopback(host)) {
+    throw new CodedError(
+      'invalid_argument',
+      `--open lets everybody do everything: not on ${host}, only on loopback`,
+    );
+  }
+  const level = String(values['log-level'] ?? 'info');
+  if (!isLogLevel(level)) throw new CodedError('invalid_argument', `"${level}" is not a log level`);
+  const log = createLog({ level, write: (line) => process.stderr.write(line) });
+  return { root, host, port, isOpen, log };
+}
+
+function parseFlags(args: readonly string[]): Record<string, string | boolean | undefined> {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        root: { type: 'string' },
+        listen: { type: 'string' },
+        'public-url': { type: 'string' },
+        open: { type: 'boolean' },
+        admin: { type: 'string' },
+        'admin-password-file': { type: 'string' },
+        'anonymous-pull': { type: 'boolean' },
+        'log-level': { type: 'string' },
+        database: { type: 'string' },
+        storage: { type: 'string' },
+        help: { type: 'boolean', short: 'h' },
+      },
+    }).values;
+  } catch (error) {
+    throw new CodedError('invalid_argument', messageOf(error));
+  }
+}
+
+function parseListen(text: string): { readonly host: string; readonly port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]*)):([0-9]{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) {
+    throw new CodedError('invalid_argument', `cannot listen on "${text}": it is not HOST:PORT`);
+  }
+  return { host: match[1] ?? (match[2] || '0.0.0.0'), port };
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.[0-9]{1,3}){3}$/.test(host);
+}
+
+async function runHub({ root, host, port, isOpen, log }: HubSettings): Promise<void> {
+  if (!isOpen) throw new CodedError('unimplemented', 'accounts are not here yet: use --open');
+  const database = openRegistryDatabase(join(root, 'hub.db'));
+  const storage = await openFolderStorage({ root });
+  const registry = createRegistry({
+    metadata: createSqlMetadata(database),
+    storage,
+    authenticator: openAuthenticator,
+    authorizer: openAuthorizer,
+    log: log.with({ part: 'registry' }),
+  });
+  await registry.recover(() => storage.listUploads());
+  const hub = createHubServer({
+    log,
+    registry: (request, response) => registry.handle(request, response),
+    checkReady: async () => {
+      await database.read.selectFrom('repositories').select('id').limit(1).execute();
+    },
+  });
+  const url = await hub.listen({ host, port });
+  process.stdout.write(`hub listening on ${url}\n`);
+  await untilSignal();
+  await hub.close();
+  await registry.close();
+  await storage.close();
+  await database.close();
+}
+
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
+  });
+}
+
+if (process.argv[1] === import.meta.filename) process.exit(await hubMain(process.argv.slice(2)));
