@@ -24,7 +24,8 @@ function checkLinks(file: string): void {
   for (const [, target = ''] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
     if (/^(https?:|mailto:|#)/.test(target)) continue;
     const path = resolve(dirname(file), target.split('#')[0] ?? '');
-    if (!existsSync(path)) problems.push(`${file.slice(root.length + 1)}: link to ${target}, which does not exist`);
+    if (!existsSync(path))
+      problems.push(`${file.slice(root.length + 1)}: link to ${target}, which does not exist`);
   }
 }
 
@@ -34,6 +35,7 @@ function checkDocstrings(file: string): void {
     const match = /^export (?:async )?(?:function\*?|class|const|interface|type) (\w+)/.exec(line);
     if (match === null) return;
     const above = lines[index - 1]?.trim() ?? '';
-    if (!above.endsWith('*/')) problems.push(`${file.slice(root.length + 1)}:${index + 1}: export "${match[1]}" has no docstring`);
+    if (!above.endsWith('*/'))
+      problems.push(`${file.slice(root.length + 1)}:${index + 1}: export "${match[1]}" has no docstring`);
   });
 }

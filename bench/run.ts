@@ -1,0 +1,135 @@
+/**
+ * npm run bench -- [--json FILE] [--only run,build,…] [--runs N] [--cache DIR]
+ * Measures Slipway against its peers in one run, prints a table with ratios, writes JSON.
+ */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { cliCases } from './cli-cases.ts';
+import { type BenchContext, type CaseResult, ENGINE_CASES, loadBase } from './engine-cases.ts';
+import { command, figuresOf, residentBytes } from './measure.ts';
+import { type EngineUnderTest, ensurePeerRoot, startDockerd, startSlipway } from './peers.ts';
+
+const here = resolve(import.meta.dirname, '..');
+const { values } = parseArgs({
+  options: {
+    json: { type: 'string' },
+    only: { type: 'string' },
+    runs: { type: 'string', default: '11' },
+    cache: { type: 'string', default: '/var/cache/slipway-bench' },
+  },
+});
+
+const wanted = values.only?.split(',') ?? [
+  'cli',
+  'run',
+  'build',
+  'context',
+  'registry',
+  'tutorial',
+  'memory',
+];
+const results: CaseResult[] = [];
+const log = (text: string): void => void process.stderr.write(`bench: ${text}\n`);
+
+const engineCases = wanted.filter((name) => name in ENGINE_CASES);
+if (engineCases.length > 0 || wanted.includes('cli')) await measureEngines();
+if (wanted.includes('registry')) await measureRegistry();
+printTable(results);
+if (values.json) {
+  const machine = {
+    cpu: cpus()[0]?.model,
+    cores: availableParallelism(),
+    memoryBytes: totalmem(),
+    kernel: release(),
+    at: new Date().toISOString(),
+  };
+  writeFileSync(values.json, `${JSON.stringify({ machine, results }, null, 2)}\n`);
+}
+
+async function measureEngines(): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
+  log('setting the peer engine up');
+  const root = ensurePeerRoot(values.cache);
+  const ours = await startSlipway(join(here, 'dist/package/bin/slipway'), join(dir, 'ours'));
+  const peer = await startDockerd(root, join(dir, 'peer'));
+  try {
+    const context: BenchContext = { ours, peer, dir, runs: Number(values.runs), log };
+    await loadBase(context);
+    const memory = watchMemory(ours, peer);
+    if (wanted.includes('cli')) results.push(...(await cliCases(context, here)));
+    for (const name of engineCases) {
+      log(`case ${name}`);
+      if (name === 'tutorial') makeDebianBase(join(dir, 'debian.tar'));
+      results.push(...((await ENGINE_CASES[name]?.(context)) ?? []));
+    }
+    results.push(...memory());
+  } finally {
+    await ours.stop();
+    await peer.stop();
+    rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+async function measureRegistry(): Promise<void> {
+  log('case registry');
+  const { runRegistryBench } = await import('./registry.ts');
+  results.push(...(await runRegistryBench({ program: join(here, 'dist/package/bin/slipway'), log })));
+}
+
+/** Idle memory now, and the peak over all cases, sampled ten times a second. */
+function watchMemory(ours: EngineUnderTest, peer: EngineUnderTest): () => CaseResult[] {
+  const sample = (engine: EngineUnderTest): number => residentBytes(engine.pids()) / 2 ** 20;
+  const idle = { ours: sample(ours), peer: sample(peer) };
+  const peak = { ...idle };
+  const timer = setInterval(() => {
+    peak.ours = Math.max(peak.ours, sample(ours));
+    peak.peer = Math.max(peak.peer, sample(peer));
+  }, 200);
+  return () => {
+    clearInterval(timer);
+    const row = (name: string, values: { readonly ours: number; readonly peer: number }): CaseResult => ({
+      case: name,
+      unit: 'MiB',
+      ours: figuresOf([values.ours]),
+      peer: figuresOf([values.peer]),
+      ratio: values.ours / values.peer,
+      goal: 1,
+      higherIsBetter: false,
+    });
+    return [row('memory: engine idle', idle), row('memory: engine peak', peak)];
+  };
+}
+
+function makeDebianBase(out: string): void {
+  mkdirSync(resolve(out, '..'), { recursive: true });
+  command('bash', [join(here, 'scripts/make-base.sh'), 'debian', out]);
+}
+
+function printTable(rows: readonly CaseResult[]): void {
+  const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+  const cells = rows.map((row) => {
+    const isMet = row.higherIsBetter ? row.ratio >= row.goal : row.ratio <= row.goal;
+    const goal = `${row.higherIsBetter ? '≥' : '≤'} ${row.goal}`;
+    return [
+      row.case,
+      `${number(row.ours.median)} ${row.unit}`,
+      `${number(row.peer.median)} ${row.unit}`,
+      row.ratio.toFixed(2),
+      goal,
+      isMet ? 'met' : 'missed',
+    ];
+  });
+  const table = [['case', 'slipway', 'peer', 'ratio', 'goal', ''], ...cells];
+  const widths = [0, 1, 2, 3, 4, 5].map((column) =>
+    Math.max(...table.map((line) => line[column]?.length ?? 0)),
+  );
+  for (const line of table)
+    console.log(
+      line
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    );
+}
