@@ -12,8 +12,8 @@ import {
   isDigest,
 } from '#oci/digest/index.ts';
 import type { Database, Row } from '#store/metadata/index.ts';
-import { blobLost, blobNotFound } from './errors.ts';
-import { createHasher } from './hasher.ts';
+import { blobLost, blobNotFound, DigestMismatchError } from './errors.ts';
+import { Hasher } from './hasher.ts';
 import { diskError, openIngestFile } from './ingest.ts';
 import type { BlobInfo, ContentStore, Ingest } from './types.ts';
 
@@ -33,7 +33,7 @@ export interface ContentStoreOptions {
 export function createContentStore(options: ContentStoreOptions): ContentStore {
   const { root, db, bootId } = options;
   const ingestDir = join(root, 'ingest');
-  const hasher = createHasher();
+  const hasher = new Hasher();
   const writing = new Set<string>();
   makeLayout(root, ingestDir);
 
@@ -229,6 +229,10 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
       const { size } = await stat(path);
       return hasher.hashFile(path, size, 'sha256');
     },
+    verifyStream: (stream, expected) =>
+      hasher.watchStream(stream, algorithmOf(expected), (actual, readBytes) => {
+        if (actual !== expected) throw new DigestMismatchError({ expected, actual, readBytes });
+      }),
     dropFile,
     dropLeftovers,
     listStrayFiles,

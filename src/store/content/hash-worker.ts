@@ -1,18 +1,20 @@
 /**
  * A thread that hashes files while others write them: the event loop only says how far a file has come.
  *
- *     in:  {id, path, algorithm}   follow a file from its beginning
+ *     in:  {id, algorithm, path}   follow a file from its beginning
+ *          {id, algorithm}         hash chunks
+ *          {id, chunk}             one chunk; answered by {id, taken} so that the sender does not run ahead
  *          {id, end}               its first `end` bytes are there
  *          {id, end, finish: true} that was all: answer
  *          {id, drop: true}        forget it
- *     out: {id, hex} or {id, error}
+ *     out: {id, hex}, {id, taken} or {id, error}
  */
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 
-interface Followed {
-  readonly fd: number;
+interface Hashed {
+  readonly fd: number | undefined;
   readonly hash: Hash;
   position: number;
 }
@@ -21,12 +23,13 @@ interface Request {
   readonly id: number;
   readonly path?: string;
   readonly algorithm?: string;
+  readonly chunk?: Uint8Array;
   readonly end?: number;
   readonly finish?: boolean;
   readonly drop?: boolean;
 }
 
-const followed = new Map<number, Followed>();
+const hashed = new Map<number, Hashed>();
 const room = Buffer.allocUnsafe(1024 * 1024);
 
 parentPort?.on('message', (request: Request) => {
@@ -42,20 +45,25 @@ parentPort?.on('message', (request: Request) => {
 });
 
 function handle(request: Request): void {
-  if (request.path !== undefined) {
-    const hash = createHash(request.algorithm ?? 'sha256');
-    followed.set(request.id, { fd: openSync(request.path, 'r'), hash, position: 0 });
+  const { id, algorithm, path, chunk, end } = request;
+  if (algorithm !== undefined) {
+    const fd = path === undefined ? undefined : openSync(path, 'r');
+    hashed.set(id, { fd, hash: createHash(algorithm), position: 0 });
   }
-  const file = followed.get(request.id);
-  if (file === undefined) return;
-  if (request.end !== undefined) advance(file, request.end);
-  if (request.finish) parentPort?.postMessage({ id: request.id, hex: file.hash.digest('hex') });
-  if (request.finish || request.drop) forget(request.id);
+  const target = hashed.get(id);
+  if (target === undefined) return;
+  if (chunk !== undefined) {
+    target.hash.update(chunk);
+    parentPort?.postMessage({ id, taken: chunk.byteLength });
+  }
+  if (end !== undefined && target.fd !== undefined) advance(target, target.fd, end);
+  if (request.finish) parentPort?.postMessage({ id, hex: target.hash.digest('hex') });
+  if (request.finish || request.drop) forget(id);
 }
 
-function advance(file: Followed, end: number): void {
+function advance(file: Hashed, fd: number, end: number): void {
   while (file.position < end) {
-    const read = readSync(file.fd, room, 0, Math.min(room.length, end - file.position), file.position);
+    const read = readSync(fd, room, 0, Math.min(room.length, end - file.position), file.position);
     if (read === 0) throw new Error(`file ends at ${file.position} bytes, ${end} were announced`);
     file.hash.update(read === room.length ? room : room.subarray(0, read));
     file.position += read;
@@ -63,8 +71,7 @@ function advance(file: Followed, end: number): void {
 }
 
 function forget(id: number): void {
-  const file = followed.get(id);
-  if (file === undefined) return;
-  followed.delete(id);
-  closeSync(file.fd);
+  const target = hashed.get(id);
+  hashed.delete(id);
+  if (target?.fd !== undefined) closeSync(target.fd);
 }

@@ -1,6 +1,10 @@
 import { Worker } from 'node:worker_threads';
+import type { ByteStream } from '#base/bytes/types.ts';
 import { CodedError } from '#base/errors/index.ts';
 import type { Digest, DigestAlgorithm } from '#oci/digest/index.ts';
+
+/** Chunks handed to the thread before it has hashed them: what a slow disk or CPU may hold in memory. */
+const AHEAD_LIMIT_BYTES = 8 * 1024 * 1024;
 
 /** The running hash of a file that is being written. */
 export interface FileHash {
@@ -11,85 +15,137 @@ export interface FileHash {
   drop(): void;
 }
 
-/** Hashes files off the event loop. One thread, started at the first use; it does not keep the process alive when idle. */
-export interface Hasher {
-  followFile(path: string, algorithm: DigestAlgorithm): FileHash;
-  hashFile(path: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<Digest>;
-  close(): Promise<void>;
+interface Answer {
+  readonly id: number;
+  readonly hex?: string;
+  readonly taken?: number;
+  readonly error?: string;
 }
 
-interface Waiting {
-  readonly resolve: (hex: string) => void;
-  readonly reject: (error: Error) => void;
+/** One hash in the thread, seen from here. */
+class Job {
+  readonly answer = Promise.withResolvers<string>();
+  ahead = 0;
+  onTaken: (() => void) | undefined;
+
+  constructor() {
+    this.answer.promise.catch(() => undefined); // told when somebody asks for the digest
+  }
 }
 
-/** Makes the hasher. */
-export function createHasher(): Hasher {
-  const waiting = new Map<number, Waiting>();
-  const failed = new Map<number, Error>();
-  let worker: Worker | undefined;
-  let nextId = 1;
+/** Hashes off the event loop, in one thread that starts at the first use and does not keep an idle process alive. */
+export class Hasher {
+  readonly #jobs = new Map<number, Job>();
+  #worker: Worker | undefined;
+  #nextId = 1;
 
-  function thread(): Worker {
-    if (worker !== undefined) return worker;
-    const started = new Worker(new URL('./hash-worker.ts', import.meta.url));
-    started.unref();
-    started.on('message', (answer: { id: number; hex?: string; error?: string }) => {
-      const caller = waiting.get(answer.id);
-      const error =
-        answer.error === undefined ? undefined : new CodedError('internal', `cannot hash: ${answer.error}`);
-      if (caller === undefined) {
-        if (error !== undefined) failed.set(answer.id, error);
-        return;
-      }
-      waiting.delete(answer.id);
-      if (waiting.size === 0) started.unref();
-      if (error === undefined) caller.resolve(answer.hex ?? '');
-      else caller.reject(error);
-    });
-    started.on('error', (error) =>
-      fail(new CodedError('internal', `the hash thread died: ${String(error)}`)),
-    );
-    started.on('exit', () => fail(new CodedError('aborted', 'the hash thread was stopped')));
-    worker = started;
-    return started;
-  }
-
-  function fail(error: Error): void {
-    worker = undefined;
-    for (const caller of waiting.values()) caller.reject(error);
-    waiting.clear();
-  }
-
-  function followFile(path: string, algorithm: DigestAlgorithm): FileHash {
-    const id = nextId++;
-    thread().postMessage({ id, path, algorithm });
+  followFile(path: string, algorithm: DigestAlgorithm): FileHash {
+    const { id, job } = this.#open({ algorithm, path });
     return {
-      advance: (end) => thread().postMessage({ id, end }),
+      advance: (end) => this.#send({ id, end }),
       finish: async (end) => {
-        const error = failed.get(id);
-        failed.delete(id);
-        if (error !== undefined) throw error;
-        const hex = await new Promise<string>((resolve, reject) => {
-          waiting.set(id, { resolve, reject });
-          const target = thread();
-          target.ref(); // a process must not end while somebody waits
-          target.postMessage({ id, end, finish: true });
-        });
-        return `${algorithm}:${hex}` as Digest;
+        this.#send({ id, end, finish: true });
+        return this.#digest(id, job, algorithm);
       },
-      drop: () => {
-        failed.delete(id);
-        worker?.postMessage({ id, drop: true });
-      },
+      drop: () => this.#drop(id),
     };
   }
 
-  return {
-    followFile,
-    hashFile: (path, sizeBytes, algorithm) => followFile(path, algorithm).finish(sizeBytes),
-    close: async () => {
-      await worker?.terminate();
-    },
-  };
+  hashFile(path: string, sizeBytes: number, algorithm: DigestAlgorithm): Promise<Digest> {
+    return this.followFile(path, algorithm).finish(sizeBytes);
+  }
+
+  /** Passes a stream on while it is hashed; at its end `onDigest` may throw. */
+  async *watchStream(
+    stream: ByteStream,
+    algorithm: DigestAlgorithm,
+    onDigest: (digest: Digest, sizeBytes: number) => void,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const { id, job } = this.#open({ algorithm });
+    let sizeBytes = 0;
+    try {
+      for await (const chunk of stream) {
+        sizeBytes += chunk.byteLength;
+        const copy = new Uint8Array(chunk); // the reader may reuse its buffer, and a transfer takes the copy away
+        job.ahead += copy.byteLength;
+        this.#send({ id, chunk: copy }, [copy.buffer]);
+        if (job.ahead > AHEAD_LIMIT_BYTES) await this.#caughtUp(job);
+        yield chunk;
+      }
+      this.#send({ id, finish: true });
+      onDigest(await this.#digest(id, job, algorithm), sizeBytes);
+    } finally {
+      this.#drop(id);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #open(request: { algorithm: DigestAlgorithm; path?: string }): { id: number; job: Job } {
+    const id = this.#nextId++;
+    const job = new Job();
+    this.#jobs.set(id, job);
+    this.#send({ id, ...request });
+    return { id, job };
+  }
+
+  async #digest(id: number, job: Job, algorithm: DigestAlgorithm): Promise<Digest> {
+    this.#worker?.ref(); // a process must not end while somebody waits
+    try {
+      return `${algorithm}:${await job.answer.promise}` as Digest;
+    } finally {
+      this.#jobs.delete(id);
+      if (this.#jobs.size === 0) this.#worker?.unref();
+    }
+  }
+
+  #caughtUp(job: Job): Promise<void> {
+    this.#worker?.ref();
+    const taken = new Promise<void>((resolve) => {
+      job.onTaken = () => {
+        if (job.ahead <= AHEAD_LIMIT_BYTES / 2) resolve();
+      };
+    });
+    return Promise.race([taken, job.answer.promise.then(() => undefined)]);
+  }
+
+  #drop(id: number): void {
+    if (this.#jobs.delete(id)) this.#worker?.postMessage({ id, drop: true });
+  }
+
+  #send(message: object, transfer: ArrayBuffer[] = []): void {
+    this.#worker ??= this.#start();
+    this.#worker.postMessage(message, transfer);
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('./hash-worker.ts', import.meta.url));
+    worker.unref();
+    worker.on('message', (answer: Answer) => this.#take(answer));
+    worker.on('error', (error) =>
+      this.#fail(new CodedError('internal', `the hash thread died: ${String(error)}`)),
+    );
+    worker.on('exit', () => this.#fail(new CodedError('aborted', 'the hash thread was stopped')));
+    return worker;
+  }
+
+  #take(answer: Answer): void {
+    const job = this.#jobs.get(answer.id);
+    if (job === undefined) return;
+    if (answer.taken !== undefined) {
+      job.ahead -= answer.taken;
+      job.onTaken?.();
+    }
+    if (answer.hex !== undefined) job.answer.resolve(answer.hex);
+    if (answer.error !== undefined)
+      job.answer.reject(new CodedError('internal', `cannot hash: ${answer.error}`));
+  }
+
+  #fail(error: Error): void {
+    this.#worker = undefined;
+    for (const job of this.#jobs.values()) job.answer.reject(error);
+    this.#jobs.clear();
+  }
 }

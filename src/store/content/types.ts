@@ -54,6 +54,8 @@ export interface ContentStore {
   listBlobs(): Iterable<BlobInfo>;
   /** sha256 of any file, computed off the event loop. */
   hashFile(path: string): Promise<Digest>;
+  /** Passes a stream on, hashed off the event loop; its end is a `DigestMismatchError` when it was not `expected`. */
+  verifyStream(stream: ByteStream, expected: Digest): ByteStream;
   /** For the collector: removes the file of a blob whose row is gone; does nothing while it has a row. */
   dropFile(digest: Digest): void;
   /** For the start: drops unfinished files that nobody can resume, and ingests untouched for a day. */

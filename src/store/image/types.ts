@@ -31,6 +31,22 @@ export interface Image {
   readonly repoDigests: readonly Reference[];
 }
 
+/** A container that uses an image; while it runs not even force removes the image. */
+export interface ImageUser {
+  readonly containerId: string;
+  readonly running: boolean;
+}
+
+/** An image to be added, with the names it gets in the same transaction. */
+export interface NewImage {
+  readonly configBytes: Uint8Array;
+  readonly parentId?: ImageId;
+  /** The manifest under which a registry or an archive has it; its blob must be in the content store. */
+  readonly manifest?: Descriptor;
+  readonly tags?: readonly Reference[];
+  readonly repoDigests?: readonly Reference[];
+}
+
 /** What `removeImage` did, in order, as the Engine API tells it. */
 export type RemovalStep = { readonly untagged: Reference } | { readonly deleted: Digest };
 
@@ -44,26 +60,36 @@ export interface ImageStore {
   /** @throws {CodedError} `not_found` with Docker's text `No such image: x:latest`; `invalid_argument` when a prefix is ambiguous. */
   getImage(nameOrId: string): Image;
   listImages(): Iterable<Image>;
-  /** Adds an image whose layers are all held. Idempotent. */
-  addImage(image: {
-    readonly configBytes: Uint8Array;
-    readonly parentId?: ImageId;
-    readonly manifest?: Descriptor;
-  }): Promise<Image>;
+  /**
+   * Adds an image whose layers are all held, durably: layers that were committed without waiting are settled first.
+   * Idempotent.
+   * @throws {CodedError} `failed_precondition` naming the layer that is missing.
+   */
+  addImage(image: NewImage): Promise<Image>;
+  /** All of them and all their names, or none. */
+  addImages(images: readonly NewImage[]): Promise<readonly Image[]>;
+  /** @throws `invalid_argument` for a digest, or the repository name `sha256`; `not_found` for an unknown image. */
   tagImage(reference: Reference, id: ImageId): void;
   addRepoDigest(reference: Reference, id: ImageId): void;
-  /** @throws `conflict` with Docker's texts while containers or children use it (`inUse` is asked). */
+  /**
+   * Untags, and deletes what is then without a name, as Docker does. `inUse` names a container that uses the image, a
+   * running one first; a bare id counts as a stopped one.
+   * @throws `conflict` with Docker's texts while containers or children use it; `not_found`.
+   */
   removeImage(
     nameOrId: string,
     options: {
       readonly force: boolean;
       readonly noprune: boolean;
-      readonly inUse: (id: ImageId) => string | undefined;
+      readonly inUse: (id: ImageId) => ImageUser | string | undefined;
     },
   ): Promise<readonly RemovalStep[]>;
   /** The layer of a diffID, with where its bytes can come from. */
   findLayer(diffId: DiffId): Layer | undefined;
-  /** Registers a layer: its snapshot is committed under `chainId`. */
+  /**
+   * Registers a layer: its snapshot is committed under `chainId`. Idempotent.
+   * @throws {CodedError} `failed_precondition` when there is no such snapshot.
+   */
   addLayer(layer: Layer, snapshot: { readonly chainId: ChainId }): void;
   /** Known compressed forms of a layer, whether the bytes are still here or not. */
   listLayerBlobs(diffId: DiffId): readonly Descriptor[];
@@ -79,7 +105,7 @@ export interface ImageStore {
     prefer: OutputCompression,
     options?: { readonly onProgress?: (tarBytes: number) => void; readonly signal?: AbortSignal },
   ): Promise<Descriptor>;
-  /** The plain tar of a layer, verified against its diffID while it streams. */
+  /** The plain tar of a layer, `Layer.tarSizeBytes` long, verified against its diffID while it streams. */
   openLayerTar(diffId: DiffId): ByteStream;
   /** Registries known to hold a blob: candidates for a cross-repository mount. */
   listBlobSources(blob: Digest): readonly { readonly registry: string; readonly repository: string }[];

@@ -1,0 +1,227 @@
+import { SingleFlight } from '#base/async/index.ts';
+import { decompress } from '#base/bytes/index.ts';
+import type { ByteStream, OutputCompression } from '#base/bytes/types.ts';
+import { CodedError } from '#base/errors/index.ts';
+import { type ChainId, type DiffId, type Digest, extendChain } from '#oci/digest/index.ts';
+import { compressionOf, type Descriptor, MEDIA } from '#oci/manifest/index.ts';
+import type { ChangesetDir, Changesets } from '#store/changeset/types.ts';
+import type { ContentStore } from '#store/content/types.ts';
+import type { Database, Row } from '#store/metadata/index.ts';
+import type { SnapshotStore } from '#store/snapshot/types.ts';
+import { compressFile } from './compress-file.ts';
+import { layerOf } from './image-reader.ts';
+import type { ImageStore, Layer } from './types.ts';
+
+/** What the layer half of the image store works on. */
+export interface LayerRegistryOptions {
+  readonly db: Database;
+  readonly content: ContentStore;
+  readonly snapshots: SnapshotStore;
+  readonly changesets: Changesets;
+}
+
+type PackOptions = NonNullable<Parameters<ImageStore['ensureLayerBlob']>[2]>;
+
+/** Layers by diffID: where their trees are, which compressed forms are known, and their tars. */
+export class LayerRegistry {
+  readonly #db: Database;
+  readonly #content: ContentStore;
+  readonly #snapshots: SnapshotStore;
+  readonly #changesets: Changesets;
+  readonly #packing = new SingleFlight<string, Descriptor>();
+  readonly #listeners = new Map<string, Set<(tarBytes: number) => void>>();
+
+  constructor({ db, content, snapshots, changesets }: LayerRegistryOptions) {
+    this.#db = db;
+    this.#content = content;
+    this.#snapshots = snapshots;
+    this.#changesets = changesets;
+  }
+
+  findLayer(diffId: DiffId): Layer | undefined {
+    const row = this.#db.get('SELECT * FROM layers WHERE diff_id = ?', diffId);
+    return row === undefined ? undefined : layerOf(row);
+  }
+
+  addLayer(layer: Layer, { chainId }: { readonly chainId: ChainId }): void {
+    if (this.#snapshots.find(chainId) === undefined) {
+      throw new CodedError(
+        'failed_precondition',
+        `cannot add layer ${layer.diffId}: no snapshot is named ${chainId}`,
+        {
+          subject: { kind: 'layer', name: layer.diffId },
+        },
+      );
+    }
+    this.#db.transaction(() => {
+      this.#db.run(
+        `INSERT INTO layers (diff_id, tar_size, content_size, index_digest, created_at) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (diff_id) DO UPDATE SET created_at = excluded.created_at`,
+        layer.diffId,
+        layer.tarSizeBytes,
+        layer.contentSizeBytes,
+        layer.indexDigest,
+        Date.now(),
+      );
+      this.#db.run(
+        'INSERT INTO layer_chains (chain_id, diff_id) VALUES (?, ?) ON CONFLICT (chain_id) DO NOTHING',
+        chainId,
+        layer.diffId,
+      );
+    });
+  }
+
+  listBlobs(diffId: DiffId): readonly Descriptor[] {
+    return this.#db
+      .all('SELECT digest, media_type, size FROM layer_blobs WHERE diff_id = ? ORDER BY digest', diffId)
+      .map(descriptorOf);
+  }
+
+  addBlob(diffId: DiffId, { digest, mediaType, size }: Descriptor): void {
+    this.#db.run(
+      `INSERT INTO layer_blobs (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?)
+       ON CONFLICT (diff_id, digest) DO NOTHING`,
+      diffId,
+      digest,
+      mediaType,
+      size,
+    );
+  }
+
+  findDiffId(blob: Digest): DiffId | undefined {
+    const row = this.#db.get('SELECT diff_id FROM layer_blobs WHERE digest = ? LIMIT 1', blob);
+    return row?.['diff_id'] as DiffId | undefined;
+  }
+
+  async ensureBlob(
+    diffId: DiffId,
+    prefer: OutputCompression,
+    options: PackOptions = {},
+  ): Promise<Descriptor> {
+    const held = this.#listHeld(diffId);
+    const match =
+      held.find((blob) => compressionOf(blob.mediaType) === prefer) ?? held.find((blob) => !isPlain(blob));
+    if (match !== undefined) return match;
+    const key = `${diffId} ${prefer}`;
+    const listeners = this.#listeners.get(key) ?? new Set();
+    this.#listeners.set(key, listeners);
+    if (options.onProgress !== undefined) listeners.add(options.onProgress);
+    const onProgress = (tarBytes: number): void => {
+      for (const listener of listeners) listener(tarBytes);
+    };
+    try {
+      const plain = held.find(isPlain);
+      return await this.#packing.run(
+        key,
+        (signal) =>
+          plain === undefined
+            ? this.#pack(diffId, prefer, onProgress, signal)
+            : this.#compress(diffId, plain, prefer, signal),
+        options.signal,
+      );
+    } finally {
+      if (options.onProgress !== undefined) listeners.delete(options.onProgress);
+      if (listeners.size === 0) this.#listeners.delete(key);
+    }
+  }
+
+  openTar(diffId: DiffId): ByteStream {
+    const layer = this.findLayer(diffId);
+    if (layer === undefined) throw layerNotFound(diffId);
+    const held = this.#listHeld(diffId);
+    const blob = held.find(isPlain) ?? held[0];
+    // A layer that came from elsewhere cannot be made again byte for byte: where its bytes are held, they are the tar.
+    if (blob !== undefined)
+      return decompress(this.#content.openBlob(blob.digest), compressionOf(blob.mediaType) ?? 'auto');
+    return this.#content.verifyStream(this.#changesets.streamChangeset(this.#treeOf(diffId)), diffId);
+  }
+
+  /** Where the layer's own tree is: at the top of any stack that ends in it. */
+  #treeOf(diffId: DiffId): ChangesetDir {
+    for (const row of this.#db.all('SELECT chain_id FROM layer_chains WHERE diff_id = ?', diffId)) {
+      const snapshot = this.#snapshots.find(String(row['chain_id']));
+      if (snapshot === undefined) continue;
+      if (this.#snapshots.driver === 'overlay') return { dir: snapshot.dir, kind: 'overlay' };
+      const parent = snapshot.parent === undefined ? undefined : this.#snapshots.find(snapshot.parent);
+      return { dir: snapshot.dir, kind: 'plain', ...(parent === undefined ? {} : { against: parent.dir }) };
+    }
+    throw layerNotFound(diffId);
+  }
+
+  #listHeld(diffId: DiffId): readonly Descriptor[] {
+    return this.listBlobs(diffId).filter(({ digest }) => this.#content.findBlob(digest) !== undefined);
+  }
+
+  async #pack(
+    diffId: DiffId,
+    format: OutputCompression,
+    onProgress: (tarBytes: number) => void,
+    signal: AbortSignal,
+  ): Promise<Descriptor> {
+    const outPath = this.#content.reserveFile();
+    const tree = this.#treeOf(diffId);
+    const packed = await this.#changesets.packChangeset(tree, {
+      format,
+      outPath,
+      expect: diffId,
+      onProgress,
+      signal,
+    });
+    return this.#keep(diffId, format, outPath, packed);
+  }
+
+  async #compress(
+    diffId: DiffId,
+    plain: Descriptor,
+    format: OutputCompression,
+    signal: AbortSignal,
+  ): Promise<Descriptor> {
+    const outPath = this.#content.reserveFile();
+    const sizeBytes = await compressFile(this.#content.getBlobPath(plain.digest), outPath, {
+      format,
+      signal,
+    });
+    return this.#keep(diffId, format, outPath, { digest: await this.#content.hashFile(outPath), sizeBytes });
+  }
+
+  async #keep(
+    diffId: DiffId,
+    format: OutputCompression,
+    path: string,
+    blob: { readonly digest: Digest; readonly sizeBytes: number },
+  ): Promise<Descriptor> {
+    const { digest, sizeBytes } = await this.#content.adoptFile(path, blob);
+    const descriptor = { digest, mediaType: MEDIA_OF[format], size: sizeBytes };
+    this.addBlob(diffId, descriptor);
+    return descriptor;
+  }
+}
+
+/** Chain IDs of a stack of layers, base first. */
+export function chainsOf(diffIds: readonly DiffId[]): readonly ChainId[] {
+  let chain: ChainId | undefined;
+  return diffIds.map((diffId) => {
+    chain = extendChain(chain, diffId);
+    return chain;
+  });
+}
+
+const MEDIA_OF: Readonly<Record<OutputCompression, string>> = {
+  none: MEDIA.dockerLayer,
+  gzip: MEDIA.dockerLayerGzip,
+  zstd: MEDIA.ociLayerZstd,
+};
+
+function isPlain({ mediaType }: Descriptor): boolean {
+  return compressionOf(mediaType) === 'none';
+}
+
+function descriptorOf(row: Row): Descriptor {
+  return { digest: row['digest'] as Digest, mediaType: String(row['media_type']), size: Number(row['size']) };
+}
+
+function layerNotFound(diffId: DiffId): CodedError {
+  return new CodedError('not_found', `layer ${diffId} is not in the store`, {
+    subject: { kind: 'layer', name: diffId },
+  });
+}
