@@ -5,7 +5,7 @@
  *     leases ── lease_resources           │  │ └─ repo_digests       │
  *     snapshots ── snapshot_names         │  └─── tags               └─ (index: a blob)
  *     containers   networks ── endpoints  └────── image_manifests (blobs)
- *     volumes      build_records ── build_cache
+ *     volumes      build_records ── build_cache ── build_positions
  *
  * A blob, layer or snapshot without a row does not exist; a row is written after its bytes are durable, or carries in
  * `unsynced_boot` the boot during which they were written: such a row is good until the machine goes down, and is
@@ -84,5 +84,8 @@ export const MIGRATIONS: readonly string[] = [
     used_at INTEGER NOT NULL, record_id TEXT, document TEXT NOT NULL) WITHOUT ROWID;
   CREATE INDEX build_cache_by_use ON build_cache (used_at);
   CREATE INDEX build_cache_by_snapshot ON build_cache (snapshot_name);
+  CREATE TABLE build_positions (
+    position TEXT PRIMARY KEY, cache_key TEXT NOT NULL, used_at INTEGER NOT NULL) WITHOUT ROWID;
+  CREATE INDEX build_positions_by_use ON build_positions (used_at);
   `,
 ];
