@@ -1,3 +1,4 @@
+export { currentRequest, type RequestScope, runOutsideRequests } from './scope.ts';
 export { createEngineServer } from './server.ts';
 export type {
   EngineServer,

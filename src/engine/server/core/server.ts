@@ -16,6 +16,7 @@ import { HttpRequestContext } from './context.ts';
 import { releaseWhenRead, returnEarlyInput } from './hijack.ts';
 import { listenOn } from './listen.ts';
 import { parseQuery } from './query.ts';
+import { runInScope } from './scope.ts';
 import type { EngineServer, EngineServerOptions, Listener, Route } from './types.ts';
 
 const VERSION_PREFIX = /^\/v([0-9]{1,4}\.[0-9]{1,4})(?=\/|$)/;
@@ -83,10 +84,10 @@ class HttpEngineServer implements EngineServer {
         : createServer(limits);
     // A client may close its side after the request and still wait for the answer.
     (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
-    server.on('request', (request, response) => void this.#serve(listener, request, response));
+    server.on('request', (request, response) => this.#serve(listener, request, response));
     server.on('checkContinue', (request, response) => {
       response.writeContinue();
-      void this.#serve(listener, request, response);
+      this.#serve(listener, request, response);
     });
     server.on('upgrade', (request: IncomingMessage, stream: Duplex, head: Buffer) => {
       // A unix or TCP listener hands out sockets; the type is wider for servers over other streams.
@@ -100,7 +101,7 @@ class HttpEngineServer implements EngineServer {
         socket.end();
       });
       socket.on('error', () => {});
-      void this.#serve(listener, request, response, upgradeOf(request));
+      this.#serve(listener, request, response, upgradeOf(request));
     });
     server.on('clientError', (error: ParserError, socket) => onClientError(error, socket as Socket));
     server.on('connection', (socket: Socket) => {
@@ -110,11 +111,20 @@ class HttpEngineServer implements EngineServer {
     return server;
   }
 
-  async #serve(
+  #serve(listener: Listener, request: IncomingMessage, response: ServerResponse, upgrade?: string): void {
+    const scope = {
+      method: request.method ?? '',
+      path: (request.url ?? '').split('?')[0] ?? '',
+      abandon: () => request.socket.destroy(),
+    };
+    runInScope(scope, () => void this.#answer(listener, request, response, upgrade));
+  }
+
+  async #answer(
     listener: Listener,
     request: IncomingMessage,
     response: ServerResponse,
-    upgrade?: string,
+    upgrade: string | undefined,
   ): Promise<void> {
     const life = followClient(request.socket, response);
     this.#running.add(life.abort);
