@@ -2,3 +2,4 @@ export type { ImageArchives, ImageBackend, LoadedImage, SavedImage, SearchHit } 
 export { type ImageSummary, summarizeImages } from './list.ts';
 export { ProgressWriter } from './progress-writer.ts';
 export { createImageRoutes } from './routes.ts';
+export { createRegistrySearch } from './search.ts';
