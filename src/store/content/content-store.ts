@@ -35,6 +35,8 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
   const ingestDir = join(root, 'ingest');
   const hasher = new Hasher();
   const writing = new Set<string>();
+  /** Blobs whose file has its name already and whose row is not there yet. */
+  const publishing = new Map<Digest, number>();
   makeLayout(root, ingestDir);
 
   const pathOf = (digest: Digest): string => join(root, 'blobs', algorithmOf(digest), hexOf(digest));
@@ -63,17 +65,24 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
       await rm(path, { force: true });
       return getBlob(blob.digest);
     }
-    await rename(path, target);
-    if (durable) await syncPath(dirname(target));
-    db.run(
-      `INSERT INTO blobs (digest, size, created_at, unsynced_boot) VALUES (?, ?, ?, ?)
-       ON CONFLICT (digest) DO UPDATE SET size = excluded.size, created_at = excluded.created_at,
-         unsynced_boot = excluded.unsynced_boot`,
-      blob.digest,
-      blob.sizeBytes,
-      Date.now(),
-      durable ? null : bootId,
-    );
+    publishing.set(blob.digest, (publishing.get(blob.digest) ?? 0) + 1);
+    try {
+      await rename(path, target);
+      if (durable) await syncPath(dirname(target));
+      db.run(
+        `INSERT INTO blobs (digest, size, created_at, unsynced_boot) VALUES (?, ?, ?, ?)
+         ON CONFLICT (digest) DO UPDATE SET size = excluded.size, created_at = excluded.created_at,
+           unsynced_boot = excluded.unsynced_boot`,
+        blob.digest,
+        blob.sizeBytes,
+        Date.now(),
+        durable ? null : bootId,
+      );
+    } finally {
+      const left = (publishing.get(blob.digest) ?? 1) - 1;
+      if (left === 0) publishing.delete(blob.digest);
+      else publishing.set(blob.digest, left);
+    }
     return getBlob(blob.digest);
   }
 
@@ -173,7 +182,7 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
   }
 
   function dropFile(digest: Digest): void {
-    if (findBlob(digest) !== undefined) return;
+    if (findBlob(digest) !== undefined || publishing.has(digest)) return;
     const grave = join(ingestDir, `trash-${randomBytes(12).toString('hex')}`);
     try {
       // In one turn of the event loop with the check above, so that no new blob of this digest can come in between.
