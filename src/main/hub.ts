@@ -1,17 +1,23 @@
 /** `slipway hub`: the registry with accounts and page, in one process over one folder. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '#base/errors/index.ts';
 import { createLog, isLogLevel, type Log } from '#base/log/index.ts';
+import { Accounts } from '#hub/account/index.ts';
+import { Catalog, HubDirectory } from '#hub/catalog/index.ts';
 import { createHubServer } from '#hub/server/index.ts';
 import {
+  type Authorizer,
   createRegistry,
   createSqlMetadata,
   openAuthenticator,
   openAuthorizer,
   openFolderStorage,
   openRegistryDatabase,
+  REGISTRY_MIGRATIONS,
 } from '#registry/server/index.ts';
+import { openTokenAuth } from '#registry/token/index.ts';
 
 const USAGE = `usage: slipway hub --root DIR [--listen 127.0.0.1:5000] [options]
 
@@ -31,6 +37,9 @@ interface HubSettings {
   readonly host: string;
   readonly port: number;
   readonly isOpen: boolean;
+  readonly allowsAnonymousPull: boolean;
+  readonly publicUrl: string | undefined;
+  readonly admin: { readonly username: string; readonly passwordFile: string } | undefined;
   readonly log: Log;
 }
 
@@ -75,7 +84,36 @@ function readSettings(args: readonly string[]): HubSettings | undefined {
   const level = String(values['log-level'] ?? 'info');
   if (!isLogLevel(level)) throw new CodedError('invalid_argument', `"${level}" is not a log level`);
   const log = createLog({ level, write: (line) => process.stderr.write(line) });
-  return { root, host, port, isOpen, log };
+  return {
+    root,
+    host,
+    port,
+    isOpen,
+    allowsAnonymousPull: values['anonymous-pull'] === true,
+    publicUrl: parsePublicUrl(values['public-url']),
+    admin: parseAdmin(values['admin'], values['admin-password-file']),
+    log,
+  };
+}
+
+function parsePublicUrl(value: string | boolean | undefined): string | undefined {
+  if (value === undefined) return undefined;
+  const text = String(value);
+  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
+    throw new CodedError('invalid_argument', `--public-url "${text}" is not an http or https address`);
+  }
+  return new URL(text).origin;
+}
+
+function parseAdmin(
+  name: string | boolean | undefined,
+  file: string | boolean | undefined,
+): HubSettings['admin'] {
+  if (name === undefined && file === undefined) return undefined;
+  if (typeof name !== 'string' || typeof file !== 'string') {
+    throw new CodedError('invalid_argument', '--admin and --admin-password-file go together');
+  }
+  return { username: name, passwordFile: file };
 }
 
 function parseFlags(args: readonly string[]): Record<string, string | boolean | undefined> {
@@ -114,21 +152,23 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.[0-9]{1,3}){3}$/.test(host);
 }
 
-async function runHub({ root, host, port, isOpen, log }: HubSettings): Promise<void> {
-  if (!isOpen) throw new CodedError('unimplemented', 'accounts are not here yet: use --open');
+async function runHub(settings: HubSettings): Promise<void> {
+  const { root, host, port, log } = settings;
   const database = openRegistryDatabase(join(root, 'hub.db'));
   const storage = await openFolderStorage({ root });
+  const auth = settings.isOpen ? undefined : await openAuth(settings, database);
   const registry = createRegistry({
     metadata: createSqlMetadata(database),
     storage,
-    authenticator: openAuthenticator,
-    authorizer: openAuthorizer,
+    authenticator: auth?.authenticator ?? openAuthenticator,
+    authorizer: auth?.authorizer ?? openAuthorizer,
     log: log.with({ part: 'registry' }),
   });
   await registry.recover(() => storage.listUploads());
   const hub = createHubServer({
     log,
     registry: (request, response) => registry.handle(request, response),
+    token: auth && ((request, response) => auth.service.handle(request, response)),
     checkReady: async () => {
       await database.read.selectFrom('repositories').select('id').limit(1).execute();
     },
@@ -140,6 +180,37 @@ async function runHub({ root, host, port, isOpen, log }: HubSettings): Promise<v
   await registry.close();
   await storage.close();
   await database.close();
+}
+
+type Database = ReturnType<typeof openRegistryDatabase>;
+
+/** Accounts, their rights, and the tokens that carry both to clients. */
+async function openAuth(settings: HubSettings, database: Database) {
+  const { root, admin, log, publicUrl } = settings;
+  // The same database, for components that bring tables of their own.
+  const tables = database.open<unknown>(REGISTRY_MIGRATIONS);
+  const accounts = new Accounts(tables);
+  const catalog = new Catalog(tables, { publicByDefault: true });
+  const directory = new HubDirectory(accounts, catalog);
+  if (admin !== undefined && (await accounts.isEmpty())) {
+    const password = (await readFile(admin.passwordFile, 'utf8')).replace(/\r?\n$/, '');
+    await accounts.create({ username: admin.username, email: `${admin.username}@localhost`, password });
+    log.info('made the administrator', { username: admin.username });
+  }
+  const token = await openTokenAuth({
+    root,
+    database: tables,
+    directory,
+    log: log.with({ part: 'token' }),
+    publicUrl,
+  });
+  const authorizer: Authorizer = {
+    rightsOf: (subject, repository) =>
+      subject.name === '' && !settings.allowsAnonymousPull
+        ? new Set()
+        : directory.rightsOf(subject, repository),
+  };
+  return { ...token, accounts, catalog, directory, authorizer };
 }
 
 function untilSignal(): Promise<void> {
