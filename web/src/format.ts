@@ -1,0 +1,59 @@
+/** Numbers, times and names as people read them. */
+
+/** `412 MB`, in decimal units as the clients print them. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toPrecision(3)} ${units[unit]}`;
+}
+
+/** `3 minutes ago`; `never` for null. */
+export function formatAgo(time: number | null): string {
+  if (time === null) return 'never';
+  const seconds = Math.max(0, (Date.now() - time) / 1000);
+  const steps: readonly [number, Intl.RelativeTimeFormatUnit][] = [
+    [60, 'second'],
+    [60, 'minute'],
+    [24, 'hour'],
+    [30, 'day'],
+    [12, 'month'],
+  ];
+  let value = seconds;
+  let unit: Intl.RelativeTimeFormatUnit = 'year';
+  for (const [size, name] of steps) {
+    if (value < size) {
+      unit = name;
+      break;
+    }
+    value /= size;
+  }
+  if (unit === 'second' && value < 10) return 'just now';
+  return new Intl.RelativeTimeFormat('en', { numeric: 'auto' }).format(-Math.floor(value), unit);
+}
+
+/** A date with time, for tooltips. */
+export function formatTime(time: number): string {
+  return new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' }).format(time);
+}
+
+/** `sha256:9f86d081884c`. */
+export function shortDigest(digest: string): string {
+  const [algorithm = '', hex = ''] = digest.split(':');
+  return `${algorithm}:${hex.slice(0, 12)}`;
+}
+
+/** The instruction behind a history line, without what the builder wraps it in. */
+export function formatCommand(command: string): string {
+  const plain = command.replace(/^\/bin\/sh -c #\(nop\)\s*/, '').replace(/\s+# buildkit$/, '');
+  return /^\/bin\/sh -c /.test(plain) ? `RUN ${plain.slice('/bin/sh -c '.length)}` : plain;
+}
+
+/** `3 tags`. */
+export function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}

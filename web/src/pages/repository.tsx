@@ -1,0 +1,185 @@
+import { Breadcrumbs, Group, SegmentedControl, Stack, Tabs, Text, Title } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { useState } from 'react';
+import type { RepositoryDetail, TagSummary } from '#hub/protocol/index.ts';
+import { repositoryQuery, sessionQuery, tagsQuery } from '../api.ts';
+import { formatAgo, formatBytes, plural } from '../format.ts';
+import { CopyLine } from '../parts/copy-line.tsx';
+import classes from '../parts/parts.module.css';
+import { VisibilityBadge } from '../parts/repository-table.tsx';
+import { QueryView } from '../parts/states.tsx';
+import { TagTable } from '../parts/tag-table.tsx';
+import type { RepositorySearch } from '../router.tsx';
+import { ImageView } from './image.tsx';
+import { SettingsTab } from './settings.tsx';
+
+/** A repository: General, Tags, Settings; or one of its tags. */
+export function RepositoryPage() {
+  const { _splat: name = '' } = useParams({ strict: false });
+  const { reference, tab = 'general' } = useSearch({ strict: false }) as RepositorySearch;
+  const repository = useQuery(repositoryQuery(name));
+  return (
+    <QueryView query={repository}>
+      {(detail) =>
+        reference === undefined ? (
+          <Repository detail={detail} name={name} tab={tab} />
+        ) : (
+          <ImageView repository={name} reference={reference} />
+        )
+      }
+    </QueryView>
+  );
+}
+
+function Repository({
+  detail,
+  name,
+  tab,
+}: {
+  readonly detail: RepositoryDetail;
+  readonly name: string;
+  readonly tab: string;
+}) {
+  const navigate = useNavigate();
+  const open = (next: string | null) => {
+    const search: RepositorySearch = next === 'tags' || next === 'settings' ? { tab: next } : {};
+    void navigate({ to: '/r/$', params: { _splat: name }, search });
+  };
+  return (
+    <Stack>
+      <Breadcrumbs>
+        <Link className={classes['anchor'] ?? ''} to="/explore" search={{ q: `${detail.namespace}/` }}>
+          {detail.namespace}
+        </Link>
+        <Text>{detail.name}</Text>
+      </Breadcrumbs>
+      <Group gap="sm">
+        <Title order={1} size="h2" style={{ overflowWrap: 'anywhere' }}>
+          {name}
+        </Title>
+        <VisibilityBadge visibility={detail.visibility} />
+      </Group>
+      {detail.description !== '' && <Text>{detail.description}</Text>}
+      <Text size="sm" c="dimmed">
+        {detail.pushedAt === null ? 'Never pushed' : `Last pushed ${formatAgo(detail.pushedAt)}`} ·{' '}
+        {formatBytes(detail.sizeBytes)} · {plural(detail.tags, 'tag')} · {plural(detail.pulls, 'pull')}
+      </Text>
+      <Tabs value={tab} onChange={open} keepMounted={false}>
+        <Tabs.List mb="md">
+          <Tabs.Tab value="general">General</Tabs.Tab>
+          <Tabs.Tab value="tags">Tags</Tabs.Tab>
+          {detail.rights.includes('admin') && <Tabs.Tab value="settings">Settings</Tabs.Tab>}
+        </Tabs.List>
+        <Tabs.Panel value="general">
+          <General detail={detail} name={name} />
+        </Tabs.Panel>
+        <Tabs.Panel value="tags">
+          <Tags name={name} canDelete={detail.rights.includes('delete')} />
+        </Tabs.Panel>
+        <Tabs.Panel value="settings">
+          <SettingsTab detail={detail} name={name} />
+        </Tabs.Panel>
+      </Tabs>
+    </Stack>
+  );
+}
+
+function General({ detail, name }: { readonly detail: RepositoryDetail; readonly name: string }) {
+  const tags = useQuery(tagsQuery(name));
+  return (
+    <Stack gap="lg">
+      <Commands detail={detail} name={name} latest={tags.data?.[0]} />
+      <QueryView query={tags}>
+        {(list) =>
+          list.length === 0 ? (
+            <Text c="dimmed" role="status">
+              No tags yet. This page shows the first one as soon as it is pushed.
+            </Text>
+          ) : (
+            <Stack gap="xs">
+              <Title order={2} size="h4">
+                Latest tags
+              </Title>
+              <TagTable repository={name} tags={list.slice(0, 5)} canDelete={false} />
+            </Stack>
+          )
+        }
+      </QueryView>
+      {detail.readme !== '' && (
+        <Stack gap="xs">
+          <Title order={2} size="h4">
+            README
+          </Title>
+          <Text style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>{detail.readme}</Text>
+        </Stack>
+      )}
+    </Stack>
+  );
+}
+
+function Commands({
+  detail,
+  name,
+  latest,
+}: {
+  readonly detail: RepositoryDetail;
+  readonly name: string;
+  readonly latest: TagSummary | undefined;
+}) {
+  const { data: session } = useQuery(sessionQuery);
+  const [client, setClient] = useState('docker');
+  const host = session?.registryHost ?? '';
+  return (
+    <Stack gap="xs">
+      <Group justify="space-between">
+        <Title order={2} size="h4">
+          Commands
+        </Title>
+        <SegmentedControl
+          size="xs"
+          data={['docker', 'podman', 'slipway']}
+          value={client}
+          onChange={setClient}
+          aria-label="Client"
+        />
+      </Group>
+      {detail.rights.includes('push') && (
+        <>
+          <Text size="sm">Push a new tag:</Text>
+          <CopyLine
+            text={`${client} push ${host}/${name}:${latest === undefined ? 'tagname' : nextTag(latest.name)}`}
+            label="the push command"
+          />
+        </>
+      )}
+      {latest !== undefined && (
+        <>
+          <Text size="sm">Pull:</Text>
+          <CopyLine text={`${client} pull ${host}/${name}:${latest.name}`} label="the pull command" />
+        </>
+      )}
+    </Stack>
+  );
+}
+
+/** `v1` becomes `v2`; other tags are suggested again. */
+function nextTag(tag: string): string {
+  const match = /^(.*?)(\d+)$/.exec(tag);
+  return match === null ? tag : `${match[1]}${Number(match[2]) + 1}`;
+}
+
+function Tags({ name, canDelete }: { readonly name: string; readonly canDelete: boolean }) {
+  const tags = useQuery(tagsQuery(name));
+  return (
+    <QueryView query={tags}>
+      {(list) =>
+        list.length === 0 ? (
+          <Text c="dimmed">No tags yet.</Text>
+        ) : (
+          <TagTable repository={name} tags={list} canDelete={canDelete} isFilterable />
+        )
+      }
+    </QueryView>
+  );
+}
