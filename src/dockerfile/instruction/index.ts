@@ -1,5 +1,5 @@
 /** Typed instructions; one file per instruction holds its parser. Pure. */
 export { formatDuration, parseDuration } from './duration.ts';
 export { parseInstruction, parseStages } from './parse.ts';
-export { parseMount } from './run-mount.ts';
+export { mountFrom, parseMount } from './run-mount.ts';
 export { findSimilar, withSuggestion } from './suggest.ts';

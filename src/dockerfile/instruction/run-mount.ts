@@ -46,6 +46,16 @@ export function checkMount(text: string): void {
   }
 }
 
+/** The stage or image a mount comes from, before variables are known; empty for none. */
+export function mountFrom(text: string): string {
+  let from = '';
+  for (const field of splitFields(text)) {
+    const equals = field.indexOf('=');
+    if (equals >= 0 && field.slice(0, equals).toLowerCase() === 'from') from = field.slice(equals + 1);
+  }
+  return from;
+}
+
 /**
  * Reads a mount; `expand` replaces variables in its values.
  * @throws {CodedError} `invalid_argument` with the key and value at fault.
