@@ -3,7 +3,6 @@ import { CodedError } from '#base/errors/index.ts';
 import type {
   ArgInstruction,
   CmdInstruction,
-  CommandLine,
   EntrypointInstruction,
   EnvInstruction,
   ExposeInstruction,
@@ -17,12 +16,12 @@ import type {
   VolumeInstruction,
 } from '#dockerfile/instruction/types.ts';
 import type { Healthcheck } from '#oci/config/index.ts';
-import { addKeys, addLabels, setVariable, shellOf } from './config.ts';
+import { addKeys, addLabels, setVariable } from './config.ts';
 import { healthcheckFields, healthcheckQuoted, plainList, quotedList } from './go-text.ts';
 import { configHistory } from './history.ts';
 import { parsePorts, sortPorts } from './ports.ts';
 import { checkSignal } from './signals.ts';
-import type { StageState, StepResult } from './state.ts';
+import { commandWords, type StageState, type StepResult } from './state.ts';
 
 function result(
   stage: StageState,
@@ -80,7 +79,7 @@ export function lowerMaintainer(stage: StageState, instruction: MaintainerInstru
 
 /** `CMD`. */
 export function lowerCmd(stage: StageState, instruction: CmdInstruction): StepResult {
-  const command = withShell(stage, instruction);
+  const command = commandWords(stage, instruction.command, instruction.isShell);
   const escaped = stage.dialect === 'buildkit' ? { ArgsEscaped: true } : {};
   stage.config = { ...stage.config, Cmd: command, ...escaped };
   stage.hasOwnCmd = instruction.command.length > 0 || stage.dialect === 'buildkit';
@@ -90,7 +89,10 @@ export function lowerCmd(stage: StageState, instruction: CmdInstruction): StepRe
 /** `ENTRYPOINT`: a CMD of the base image no longer fits and goes, one of this stage stays. */
 export function lowerEntrypoint(stage: StageState, instruction: EntrypointInstruction): StepResult {
   const isEmpty = instruction.command.length === 0;
-  const entrypoint = isEmpty && stage.dialect === 'classic' ? [] : withShell(stage, instruction);
+  const entrypoint =
+    isEmpty && stage.dialect === 'classic'
+      ? []
+      : commandWords(stage, instruction.command, instruction.isShell);
   const isNothing = entrypoint.length === 0;
   stage.config = {
     ...stage.config,
@@ -98,11 +100,6 @@ export function lowerEntrypoint(stage: StageState, instruction: EntrypointInstru
     ...(stage.hasOwnCmd ? {} : { Cmd: null }),
   };
   return result(stage, `ENTRYPOINT ${quotedList(entrypoint)}`);
-}
-
-/** A command as the container gets it. */
-export function withShell(stage: StageState, { command, isShell }: CommandLine): readonly string[] {
-  return isShell ? [...shellOf(stage.config), ...command] : command;
 }
 
 /** `SHELL`. */
@@ -147,6 +144,8 @@ export function lowerStopsignal(stage: StageState, instruction: StopsignalInstru
 /** `ONBUILD`: kept as text for builds on this image. */
 export function lowerOnbuild(stage: StageState, instruction: OnbuildInstruction): StepResult {
   stage.config = { ...stage.config, OnBuild: [...(stage.config.OnBuild ?? []), instruction.expression] };
+  // BuildKit tells nothing about it.
+  if (stage.dialect === 'buildkit') return { history: undefined };
   return result(stage, `ONBUILD ${instruction.expression}`);
 }
 

@@ -4,11 +4,10 @@ import type { Edge, ExecMount, ExecOp } from '#build/graph/types.ts';
 import { parseMount } from '#dockerfile/instruction/index.ts';
 import type { Mount, RunInstruction } from '#dockerfile/instruction/types.ts';
 import { chompHeredoc, findHeredocWord } from '#dockerfile/text/index.ts';
-import { shellOf } from './config.ts';
 import { refuseBuildkitFlags } from './dialect.ts';
 import { runHistory } from './history.ts';
 import { sizeOf } from './limits.ts';
-import { type StageState, type StepResult, unsupported } from './state.ts';
+import { commandWords, type StageState, type StepResult, unsupported } from './state.ts';
 
 /** Where a script given by a heredoc with a shebang is mounted. */
 const SCRIPT_DIRECTORY = '/dev/pipes';
@@ -27,7 +26,7 @@ export function lowerRun(stage: StageState, instruction: RunInstruction): StepRe
   }
   const { options } = stage.shared;
   const script = scriptOf(instruction);
-  const args = instruction.isShell ? [...shellOf(stage.config), ...script.command] : script.command;
+  const args = commandWords(stage, script.command, instruction.isShell);
   const environment = stage.args.run(stage.config);
   stage.shared.execBudget.spend(sizeOf(environment.env) + sizeOf(args));
   const inputs: Edge[] = [stage.root()];

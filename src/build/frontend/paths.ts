@@ -8,7 +8,8 @@ import { CodedError } from '#base/errors/index.ts';
  */
 export function nextWorkdir(current: string | undefined, requested: string): string {
   if (requested === '') throw new CodedError('invalid_argument', 'cannot normalize nothing');
-  return requested.startsWith('/') ? requested : posix.join('/', current ?? '', requested);
+  if (requested.startsWith('/')) return requested;
+  return withoutTrailingSlash(posix.join('/', current ?? '', requested));
 }
 
 /** Where a copy goes: absolute, with its trailing slash kept, and whether it must be a directory. */
@@ -20,6 +21,10 @@ export function destinationOf(
     ? posix.normalize(requested)
     : posix.join('/', workdir ?? '', requested);
   const isDirectory = requested === '' || /(?:^|\/)\.{0,2}$/.test(requested);
-  const bare = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
+  const bare = withoutTrailingSlash(path);
   return { path: isDirectory && bare !== '/' ? `${bare}/` : bare, isDirectory };
+}
+
+function withoutTrailingSlash(path: string): string {
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
 }

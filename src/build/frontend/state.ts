@@ -10,6 +10,7 @@ import type { LineRange } from '#dockerfile/text/types.ts';
 import type { ContainerConfig } from '#oci/config/index.ts';
 import type { Platform } from '#oci/platform/index.ts';
 import type { StageArguments } from './arguments.ts';
+import { shellOf } from './config.ts';
 import { type Budget, INLINE_FILE_LIMIT } from './limits.ts';
 import type { FrontendOptions, PlannedStep } from './types.ts';
 
@@ -29,7 +30,7 @@ export interface PlanShared {
 
 /** What an instruction may change besides the config. */
 export interface StepResult {
-  readonly history: NonNullable<PlannedStep['history']>;
+  readonly history: PlannedStep['history'];
   readonly edge?: Edge;
   readonly notes?: readonly string[];
 }
@@ -131,7 +132,7 @@ export class StageState {
   /** Records the step that `instruction` is. */
   finishStep(instruction: StageInstruction, result: StepResult, trigger: LineRange | undefined): void {
     this.shared.stepBudget.spend(1);
-    this.shared.historyBudget.spend(result.history.createdBy.length);
+    this.shared.historyBudget.spend(result.history?.createdBy.length ?? 0);
     if (result.edge !== undefined) this.state = result.edge;
     this.steps.push({
       text: displayText(instruction.keyword, instruction.text),
@@ -152,6 +153,16 @@ export class StageState {
 export function displayText(keyword: string, text: string): string {
   const trimmed = text.trim();
   return keyword.toUpperCase() + trimmed.slice(keyword.length);
+}
+
+/** A command as the container gets it. BuildKit gives the shell an empty word when there is none. */
+export function commandWords(
+  stage: StageState,
+  command: readonly string[],
+  isShell: boolean,
+): readonly string[] {
+  if (!isShell) return command;
+  return [...shellOf(stage.config), ...(stage.dialect === 'buildkit' ? [command.join(' ')] : command)];
 }
 
 /** The error for what this builder does not do. */
