@@ -1,0 +1,5 @@
+export { CLIENT_VERSION } from './client-version.ts';
+export { connectionHelp } from './connection-help.ts';
+export { chooseEngine } from './host.ts';
+export { type ContextMaker, runCli } from './run-cli.ts';
+export type { CliContext } from './types.ts';

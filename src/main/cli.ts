@@ -1,0 +1,101 @@
+import { homedir } from 'node:os';
+import { basename, join } from 'node:path';
+import {
+  CLIENT_VERSION,
+  type CliContext,
+  type ContextMaker,
+  chooseEngine,
+  connectionHelp,
+  runCli,
+} from '#cli/command/index.ts';
+import { createEngineClient, type EngineClient } from '#engine/client/index.ts';
+
+const INTERRUPTED_EXIT = 130;
+
+/** Runs the client with this process's words, environment and streams. */
+export async function main(): Promise<void> {
+  const interrupted = new AbortController();
+  const onInterrupt = (): void => {
+    if (interrupted.signal.aborted) process.exit(INTERRUPTED_EXIT);
+    interrupted.abort(new Error('interrupted'));
+  };
+  process.on('SIGINT', onInterrupt);
+  process.on('SIGTERM', onInterrupt);
+  // A reader that goes away (`slipway logs x | head`) ends the command without a word.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(0));
+  const code = await runCli(process.argv.slice(2), contextMaker(interrupted.signal), CLIENT_VERSION);
+  process.exitCode = code;
+  if (process.stdout.writableLength > 0)
+    await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
+  process.exit(code);
+}
+
+function contextMaker(signal: AbortSignal): ContextMaker {
+  return ({ host, context, configDir }) => {
+    const homeDir = process.env['HOME'] || homedir();
+    const dir = configDir ?? process.env['DOCKER_CONFIG'] ?? join(homeDir, '.docker');
+    const configPath = join(dir, 'config.json');
+    let engine: Promise<EngineClient> | undefined;
+    const config: CliContext['config'] = async () => {
+      const { loadDockerConfig } = await import('#registry/auth/index.ts');
+      return loadDockerConfig(configPath);
+    };
+    const made: CliContext = {
+      environment: process.env,
+      workingDir: process.cwd(),
+      homeDir,
+      program: basename(process.env['SLIPWAY_PROGRAM'] ?? 'slipway'),
+      configPath,
+      engineChoice: { ...(host ? { host } : {}), ...(context ? { context } : {}) },
+      signal,
+      stdin: {
+        get isTTY() {
+          return process.stdin.isTTY === true;
+        },
+        get stream() {
+          return process.stdin;
+        },
+        [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator](),
+      },
+      stdout: outputOf(process.stdout),
+      stderr: outputOf(process.stderr),
+      config,
+      engine: () => {
+        engine ??= connect(made, { host, context });
+        return engine;
+      },
+    };
+    return made;
+  };
+}
+
+async function connect(
+  context: CliContext,
+  choice: { readonly host: string | undefined; readonly context: string | undefined },
+): Promise<EngineClient> {
+  const { endpoint } = await chooseEngine({
+    ...(choice.host ? { host: choice.host } : {}),
+    ...(choice.context ? { context: choice.context } : {}),
+    environment: context.environment,
+    homeDir: context.homeDir,
+    configPath: context.configPath,
+    config: context.config,
+  });
+  return createEngineClient(endpoint, (error) => connectionHelp(context, error));
+}
+
+function outputOf(stream: NodeJS.WriteStream): CliContext['stdout'] {
+  return {
+    get isTTY() {
+      return stream.isTTY === true;
+    },
+    get columns() {
+      return stream.columns ?? 80;
+    },
+    get rows() {
+      return stream.rows ?? 24;
+    },
+    write: (text) => void stream.write(text),
+    stream,
+  };
+}
