@@ -6,9 +6,8 @@ import { CodedError, messageOf } from '#base/errors/index.ts';
 import { createLog, isLogLevel, type Log } from '#base/log/index.ts';
 import { Accounts } from '#hub/account/index.ts';
 import { Catalog, HubDirectory } from '#hub/catalog/index.ts';
-import { createHubServer } from '#hub/server/index.ts';
+import { createHubServer, LiveEvents } from '#hub/server/index.ts';
 import {
-  type Authorizer,
   createRegistry,
   createSqlMetadata,
   openAuthenticator,
@@ -18,6 +17,7 @@ import {
   REGISTRY_MIGRATIONS,
 } from '#registry/server/index.ts';
 import { openTokenAuth } from '#registry/token/index.ts';
+import { mountHubPage } from './hub-page.ts';
 
 const USAGE = `usage: slipway hub --root DIR [--listen 127.0.0.1:5000] [options]
 
@@ -27,7 +27,8 @@ const USAGE = `usage: slipway hub --root DIR [--listen 127.0.0.1:5000] [options]
   --open                       no accounts: everybody may do everything; only on loopback
   --admin NAME                 make this account, an administrator, if there is none yet
   --admin-password-file FILE   its password
-  --anonymous-pull             everybody may pull public repositories without signing in
+  --anonymous-pull             repositories that a push creates are public: everybody may pull them without signing in
+  --no-sign-up                 only the first account can be made on the page
   --log-level LEVEL            debug, info, warn or error (default info)
   --database URL, --storage URL   embedded (default); nothing else yet
 `;
@@ -38,6 +39,7 @@ interface HubSettings {
   readonly port: number;
   readonly isOpen: boolean;
   readonly allowsAnonymousPull: boolean;
+  readonly allowsSignUp: boolean;
   readonly publicUrl: string | undefined;
   readonly admin: { readonly username: string; readonly passwordFile: string } | undefined;
   readonly log: Log;
@@ -90,6 +92,7 @@ function readSettings(args: readonly string[]): HubSettings | undefined {
     port,
     isOpen,
     allowsAnonymousPull: values['anonymous-pull'] === true,
+    allowsSignUp: values['no-sign-up'] !== true,
     publicUrl: parsePublicUrl(values['public-url']),
     admin: parseAdmin(values['admin'], values['admin-password-file']),
     log,
@@ -128,6 +131,7 @@ function parseFlags(args: readonly string[]): Record<string, string | boolean | 
         admin: { type: 'string' },
         'admin-password-file': { type: 'string' },
         'anonymous-pull': { type: 'boolean' },
+        'no-sign-up': { type: 'boolean' },
         'log-level': { type: 'string' },
         database: { type: 'string' },
         storage: { type: 'string' },
@@ -161,7 +165,7 @@ async function runHub(settings: HubSettings): Promise<void> {
     metadata: createSqlMetadata(database),
     storage,
     authenticator: auth?.authenticator ?? openAuthenticator,
-    authorizer: auth?.authorizer ?? openAuthorizer,
+    authorizer: auth?.directory ?? openAuthorizer,
     log: log.with({ part: 'registry' }),
   });
   await registry.recover(() => storage.listUploads());
@@ -173,9 +177,21 @@ async function runHub(settings: HubSettings): Promise<void> {
       await database.read.selectFrom('repositories').select('id').limit(1).execute();
     },
   });
+  const closePage =
+    auth &&
+    mountHubPage({
+      ...auth,
+      hub,
+      registry,
+      storage,
+      limiter: auth.guard,
+      allowsSignUp: settings.allowsSignUp,
+      log: log.with({ part: 'page' }),
+    });
   const url = await hub.listen({ host, port });
   process.stdout.write(`hub listening on ${url}\n`);
   await untilSignal();
+  await closePage?.();
   await hub.close();
   await registry.close();
   await storage.close();
@@ -190,8 +206,11 @@ async function openAuth(settings: HubSettings, database: Database) {
   // The same database, for components that bring tables of their own.
   const tables = database.open<unknown>(REGISTRY_MIGRATIONS);
   const accounts = new Accounts(tables);
-  const catalog = new Catalog(tables, { publicByDefault: true });
-  const directory = new HubDirectory(accounts, catalog);
+  const catalog = new Catalog(tables, { publicByDefault: settings.allowsAnonymousPull });
+  const live = new LiveEvents();
+  const directory = new HubDirectory(accounts, catalog, ({ username }) =>
+    live.publish({ kind: 'signin', username }),
+  );
   if (admin !== undefined && (await accounts.isEmpty())) {
     const password = (await readFile(admin.passwordFile, 'utf8')).replace(/\r?\n$/, '');
     await accounts.create({ username: admin.username, email: `${admin.username}@localhost`, password });
@@ -204,13 +223,7 @@ async function openAuth(settings: HubSettings, database: Database) {
     log: log.with({ part: 'token' }),
     publicUrl,
   });
-  const authorizer: Authorizer = {
-    rightsOf: (subject, repository) =>
-      subject.name === '' && !settings.allowsAnonymousPull
-        ? new Set()
-        : directory.rightsOf(subject, repository),
-  };
-  return { ...token, accounts, catalog, directory, authorizer };
+  return { ...token, accounts, catalog, directory, live, tables };
 }
 
 function untilSignal(): Promise<void> {

@@ -1,2 +1,7 @@
 /** The hub's HTTP side. */
+export { createHubApi, type HubApiOptions } from './api.ts';
 export { createHubServer, type HttpHandler, type HubServer, type HubServerOptions } from './http-server.ts';
+export { LayerFileReader } from './layer-files.ts';
+export { LiveEvents } from './live.ts';
+export { createPage } from './page.ts';
+export { RepositoryRoutes, type RepositoryServices } from './repositories.ts';
