@@ -58,7 +58,7 @@ function buildVersion(backend: SystemBackend, host: HostFacts): object {
     GitCommit: facts.commit,
     KernelVersion: host.kernel,
     MinAPIVersion: MIN_API_VERSION,
-    NodeVersion: process.version,
+    GoVersion: runtimeVersion(),
     Os: 'linux',
   };
   return {
@@ -71,13 +71,17 @@ function buildVersion(backend: SystemBackend, host: HostFacts): object {
     ApiVersion: API_VERSION,
     MinAPIVersion: MIN_API_VERSION,
     GitCommit: facts.commit,
-    // Clients print it under "Go version"; it says what really runs.
-    GoVersion: `node ${process.version}`,
+    GoVersion: runtimeVersion(),
     Os: 'linux',
     Arch: host.architecture,
     KernelVersion: host.kernel,
     BuildTime: facts.buildTime,
   };
+}
+
+/** Clients print it under "Go version"; it says what really runs. */
+function runtimeVersion(): string {
+  return `node ${process.version}`;
 }
 
 const PARTS: Readonly<Record<string, keyof DiskUsageParts>> = {

@@ -1,0 +1,117 @@
+/** `slipway daemon`: the engine in the foreground, with the Docker Engine API on its sockets. */
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { CodedError, messageOf } from '#base/errors/index.ts';
+import { createLog, type Log } from '#base/log/index.ts';
+import { createEngineServer, type EngineServer } from '#engine/server/core/index.ts';
+import { openEngine } from './engine/engine.ts';
+import { watchFaults } from './engine/faults.ts';
+import { listListeners } from './engine/listeners.ts';
+import { type DaemonSettings, daemonUsage, readSettings } from './engine/settings.ts';
+import { PRODUCT, VERSION } from './engine/version.ts';
+
+/** Requests that are under way get this long when the daemon stops. */
+const GRACE_MS = 5000;
+
+/** Runs a daemon with the arguments of its command line until it is told to end; resolves with the exit code. */
+export async function daemonMain(args: readonly string[]): Promise<number> {
+  try {
+    const settings = readSettings(args, process.env);
+    if (settings === 'help') {
+      process.stdout.write(daemonUsage());
+      return 0;
+    }
+    await runDaemon(settings);
+    return 0;
+  } catch (error) {
+    const fix = error instanceof CodedError ? (error.help?.fix ?? []) : [];
+    process.stderr.write(
+      `slipway daemon: ${messageOf(error)}\n${fix.map((line) => `  fix: ${line}\n`).join('')}`,
+    );
+    return error instanceof CodedError && error.code === 'invalid_argument' ? 2 : 1;
+  }
+}
+
+async function runDaemon(settings: DaemonSettings): Promise<void> {
+  const log = createLog({ level: settings.logLevel, write: (line) => process.stderr.write(line) });
+  checkPrivileges();
+  prepareProcess(log);
+  const end = Promise.withResolvers<string>();
+  watchFaults(log, () => end.resolve('a fault'));
+  watchSignals(log, end.resolve);
+  prepareDirectories(settings);
+  const listeners = listListeners(settings, log);
+  await using engine = await openEngine(settings, log);
+  await using server = serve(engine.routes, settings, log);
+  for (const listener of listeners) {
+    const address = await server.listen(listener);
+    process.stderr.write(`API listen on ${address}\n`);
+  }
+  if (settings.pidFile !== undefined) writeFileSync(settings.pidFile, `${process.pid}\n`, { mode: 0o644 });
+  const reason = await end.promise;
+  log.info('the daemon ends', { reason });
+  await server.close({ graceMs: GRACE_MS });
+  for (const listener of listeners) if (listener.kind === 'unix') rmSync(listener.path, { force: true });
+  if (settings.pidFile !== undefined) rmSync(settings.pidFile, { force: true });
+  if (reason === 'a fault') process.exitCode = 1;
+}
+
+function serve(
+  routes: Parameters<typeof createEngineServer>[0]['routes'],
+  settings: DaemonSettings,
+  log: Log,
+): EngineServer & AsyncDisposable {
+  const server = createEngineServer({
+    routes,
+    log,
+    product: `${PRODUCT}/${VERSION} (linux)`,
+    allowedHosts: settings.allowedHosts,
+  });
+  return Object.assign(server, { [Symbol.asyncDispose]: () => server.close({ graceMs: 0 }) });
+}
+
+function checkPrivileges(): void {
+  if (process.getuid?.() === 0) return;
+  throw new CodedError(
+    'failed_precondition',
+    'the engine needs root: it mounts, makes namespaces and firewall rules',
+    {
+      help: { id: 'daemon/needs-root', fix: ['sudo slipway daemon'] },
+    },
+  );
+}
+
+function prepareProcess(log: Log): void {
+  process.umask(0o077);
+  try {
+    // Containers come back by themselves; the engine does not.
+    writeFileSync('/proc/self/oom_score_adj', '-500');
+  } catch (error) {
+    log.debug('the score for out-of-memory was not set', { error });
+  }
+}
+
+/** Only root looks below these: layers hold set-uid programs, containers hold secrets. */
+function prepareDirectories({ root, execRoot }: DaemonSettings): void {
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  chmodSync(root, 0o700);
+  mkdirSync(execRoot, { recursive: true });
+  // Whoever may use the socket must get to it.
+  chmodSync(execRoot, 0o711);
+}
+
+function watchSignals(log: Log, end: (reason: string) => void): void {
+  let asked = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (asked) {
+        log.warn('told to end twice: ending at once', { signal });
+        process.exit(1);
+      }
+      asked = true;
+      end(signal);
+    });
+  }
+  process.on('SIGHUP', () => log.info('SIGHUP: settings are read at the start only'));
+}
+
+if (process.argv[1] === import.meta.filename) process.exit(await daemonMain(process.argv.slice(2)));

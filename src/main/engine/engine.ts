@@ -1,0 +1,168 @@
+/**
+ * The engine's wiring: every driver is made here, once, and handed to those who declared what they need.
+ *
+ *     settings ─► store ─► networks, volumes ─► containers (keeper)
+ *                   └────► registry client ─► transfer ─► builder
+ *     all of them ─► backends ─► routes ─► server
+ */
+import { CodedError } from '#base/errors/index.ts';
+import type { Log } from '#base/log/index.ts';
+import { createAuthRoutes } from '#engine/server/auth/index.ts';
+import type { Route } from '#engine/server/core/index.ts';
+import { createDistributionRoutes } from '#engine/server/distribution/index.ts';
+import { createEventRoutes, EventBus } from '#engine/server/events/index.ts';
+import { createImageRoutes } from '#engine/server/image/index.ts';
+import { createNetworkRoutes } from '#engine/server/network/index.ts';
+import { createSwarmRoutes, createSystemRoutes, type EngineFacts } from '#engine/server/system/index.ts';
+import { createVolumeRoutes } from '#engine/server/volume/index.ts';
+import { createRegistryClient } from '#registry/client/index.ts';
+import { createImageTransfer } from '#registry/transfer/index.ts';
+import { createNetworkStore } from '#runtime/network/index.ts';
+import type { NetworkStore } from '#runtime/network/types.ts';
+import { createOciRuntime, type OciRuntime } from '#runtime/process/index.ts';
+import { createVolumeStore } from '#runtime/volume/index.ts';
+import { openStore, type Store } from '#store/root/index.ts';
+import { measureTree } from '#store/snapshot/index.ts';
+import { ensureEngineId } from './identity.ts';
+import { createImageBackend, driverName } from './image-backend.ts';
+import { missingArchives, missingChanges, missingChangesets } from './missing.ts';
+import { registryClientOptions } from './registry.ts';
+import { createNetworkBackend, createVolumeBackend, listVolumeUsage, noContainers } from './resources.ts';
+import type { DaemonSettings } from './settings.ts';
+import { createSystemBackend } from './system-backend.ts';
+import { PRODUCT, VERSION } from './version.ts';
+
+/** A running engine without its listeners. */
+export interface Engine extends AsyncDisposable {
+  readonly routes: readonly Route[];
+}
+
+/**
+ * Opens everything below the data root. Disposing closes it again; containers go on.
+ * @throws {CodedError} `failed_precondition` when another engine has the root open, or a program is missing.
+ */
+export async function openEngine(settings: DaemonSettings, log: Log): Promise<Engine> {
+  await using opening = new AsyncDisposableStack();
+  const runtime = openRuntime(settings);
+  log.info('container runtime', { ...runtime });
+  const store = await openStore({
+    root: settings.root,
+    mountRoots: [settings.execRoot],
+    changesets: missingChangesets(),
+    ...(settings.storageDriver === undefined ? {} : { driver: settings.storageDriver }),
+  });
+  opening.defer(() => store.close());
+  log.info('store opened', { root: settings.root, driver: store.snapshots.driver });
+  const events = new EventBus();
+  const routes = await openParts({ settings, log, runtime, store, events }, opening);
+  const opened = opening.move();
+  return { routes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+interface Base {
+  readonly settings: DaemonSettings;
+  readonly log: Log;
+  readonly runtime: OciRuntime;
+  readonly store: Store;
+  readonly events: EventBus;
+}
+
+async function openParts(base: Base, opened: AsyncDisposableStack): Promise<readonly Route[]> {
+  const { settings, store, events } = base;
+  const userAgent = `${PRODUCT}/${VERSION} (linux)`;
+  const client = createRegistryClient(registryClientOptions(settings, userAgent));
+  opened.defer(() => client.close());
+  const { content, images, snapshots, changesets, leases } = store;
+  const transfer = createImageTransfer({
+    client,
+    content,
+    images,
+    snapshots,
+    changesets,
+    leases,
+    ...(settings.maxDownloads === undefined ? {} : { maxDownloads: settings.maxDownloads }),
+    ...(settings.maxUploads === undefined ? {} : { maxUploads: settings.maxUploads }),
+  });
+  const uses = noContainers();
+  const networks = await openNetworks(base, opened);
+  const volumes = createVolumeStore({ db: store.db, root: settings.root, changesets });
+  const networkBackend = createNetworkBackend(networks, uses, events);
+  const volumeBackend = createVolumeBackend(
+    volumes,
+    uses,
+    events,
+    async (dir) => (await measureTree(dir)).sizeBytes,
+  );
+  const imageBackend = createImageBackend({
+    store,
+    transfer,
+    archives: missingArchives(),
+    events,
+    userAgent,
+    listUsers: (id) => uses.listImageUsers(id),
+    applyChanges: missingChanges,
+  });
+  const systemBackend = createSystemBackend({
+    facts: await factsOf(base),
+    images: imageBackend,
+    events,
+    countContainers: () => uses.counts(),
+    listContainers: () => uses.list(),
+    listVolumes: () => listVolumeUsage(volumeBackend),
+    listBuildCache: () => [],
+  });
+  return [
+    ...createSystemRoutes(systemBackend),
+    ...createSwarmRoutes(),
+    ...createEventRoutes(events),
+    ...createAuthRoutes(transfer),
+    ...createDistributionRoutes(transfer),
+    ...createImageRoutes(imageBackend),
+    ...createNetworkRoutes(networkBackend),
+    ...createVolumeRoutes(volumeBackend),
+  ];
+}
+
+async function openNetworks({ settings, store }: Base, opened: AsyncDisposableStack): Promise<NetworkStore> {
+  const networks = await createNetworkStore({
+    db: store.db,
+    root: settings.root,
+    execRoot: settings.execRoot,
+    ...(settings.bip === undefined ? {} : { defaultSubnet: settings.bip }),
+  });
+  opened.defer(() => networks.close());
+  return networks;
+}
+
+function openRuntime(settings: DaemonSettings): OciRuntime {
+  const name = settings.defaultRuntime;
+  if (name === undefined) return createOciRuntime();
+  const path = settings.runtimes[name] ?? (name === 'runc' || name === 'crun' ? name : undefined);
+  if (path === undefined) {
+    throw new CodedError(
+      'invalid_argument',
+      `the default runtime "${name}" is not defined: add --add-runtime ${name}=PATH`,
+    );
+  }
+  return createOciRuntime({ path });
+}
+
+async function factsOf({ settings, runtime, store }: Base): Promise<EngineFacts> {
+  return {
+    name: `${PRODUCT} Engine`,
+    version: VERSION,
+    commit: '',
+    buildTime: '',
+    id: await ensureEngineId(settings.root),
+    rootDir: settings.root,
+    storageDriver: driverName(store),
+    debug: settings.logLevel === 'debug',
+    labels: settings.labels,
+    runtime,
+    cgroupDriver: 'cgroupfs',
+    seccomp: true,
+    insecureRegistries: settings.insecureRegistries,
+    mirrors: settings.registryMirrors,
+    proxy: settings.proxy,
+  };
+}

@@ -1,0 +1,115 @@
+/** Networks and volumes: their stores joined with what containers do with them. */
+import { CodedError } from '#base/errors/index.ts';
+import type { EventPublisher } from '#engine/server/events/index.ts';
+import type { ConnectOptions, NetworkBackend } from '#engine/server/network/index.ts';
+import { type VolumeBackend, wireVolume } from '#engine/server/volume/index.ts';
+import type { Network, NetworkStore } from '#runtime/network/types.ts';
+import type { Volume, VolumeStore } from '#runtime/volume/types.ts';
+import type { ImageUser } from '#store/image/types.ts';
+
+/** What the rest of the engine asks the containers. */
+export interface ContainerUses {
+  counts(): { readonly running: number; readonly paused: number; readonly stopped: number };
+  /** Containers made from an image, running ones first. */
+  listImageUsers(imageId: string): readonly ImageUser[];
+  /** Ids of containers that have the volume mounted or will. */
+  listVolumeUsers(name: string): readonly string[];
+  /** Names of containers whose settings name the network. */
+  listNetworkUsers(networkId: string): readonly string[];
+  connect(network: Network, container: string, options: ConnectOptions): Promise<void>;
+  disconnect(network: Network, container: string, options: { readonly force: boolean }): Promise<void>;
+  /** As `GET /containers/json?all=1&size=1` shows them. */
+  list(): Promise<readonly object[]>;
+}
+
+/** Puts the network routes' backend together. */
+export function createNetworkBackend(
+  networks: NetworkStore,
+  uses: ContainerUses,
+  events: EventPublisher,
+): NetworkBackend {
+  const publish = (action: string, network: Network, more: Record<string, string> = {}): void => {
+    const type = network.driver === 'none' ? 'null' : network.driver;
+    events.publish({
+      type: 'network',
+      action,
+      id: network.id,
+      attributes: { name: network.name, type, ...more },
+    });
+  };
+  return {
+    listNetworks: () => networks.listNetworks(),
+    getNetwork: (nameOrId) => networks.getNetwork(nameOrId),
+    listMembers: (id) => networks.listEndpoints(id),
+    listUsers: (id) => uses.listNetworkUsers(id),
+    createNetwork: async (options) => {
+      const network = await networks.createNetwork(options);
+      publish('create', network);
+      return network;
+    },
+    removeNetwork: async (nameOrId) => {
+      const network = networks.getNetwork(nameOrId);
+      await networks.removeNetwork(nameOrId);
+      publish('destroy', network);
+    },
+    connectContainer: (network, container, options) => uses.connect(network, container, options),
+    disconnectContainer: (network, container, options) => uses.disconnect(network, container, options),
+  };
+}
+
+/** Puts the volume routes' backend together. */
+export function createVolumeBackend(
+  volumes: VolumeStore,
+  uses: ContainerUses,
+  events: EventPublisher,
+  measure: (dir: string) => Promise<number>,
+): VolumeBackend {
+  const publish = (action: string, volume: Volume): void =>
+    events.publish({ type: 'volume', action, id: volume.name, attributes: { driver: volume.driver } });
+  return {
+    listVolumes: () => volumes.listVolumes(),
+    getVolume: (name) => volumes.getVolume(name),
+    listUsers: (name) => uses.listVolumeUsers(name),
+    measureVolume: (volume) => measure(volume.mountpoint),
+    ensureVolume: async (options) => {
+      const isNew = options.name === undefined || volumes.findVolume(options.name) === undefined;
+      const volume = await volumes.ensureVolume(options);
+      if (isNew) publish('create', volume);
+      return volume;
+    },
+    removeVolume: async (name, { force }) => {
+      const volume = volumes.findVolume(name);
+      await volumes.removeVolume(name, { force, inUse: (one) => uses.listVolumeUsers(one) });
+      if (volume !== undefined) publish('destroy', volume);
+    },
+  };
+}
+
+/** Volumes with their sizes and the number of their users, for `system df`. */
+export async function listVolumeUsage(backend: VolumeBackend): Promise<readonly object[]> {
+  const usage: object[] = [];
+  for (const volume of backend.listVolumes()) {
+    const size = await backend.measureVolume(volume);
+    usage.push({
+      ...wireVolume(volume),
+      UsageData: { RefCount: backend.listUsers(volume.name).length, Size: size },
+    });
+  }
+  return usage;
+}
+
+/** Until there are containers. */
+export function noContainers(): ContainerUses {
+  const refuse = async (): Promise<never> => {
+    throw new CodedError('unimplemented', 'containers are not part of this engine yet');
+  };
+  return {
+    counts: () => ({ running: 0, paused: 0, stopped: 0 }),
+    listImageUsers: () => [],
+    listVolumeUsers: () => [],
+    listNetworkUsers: () => [],
+    connect: refuse,
+    disconnect: refuse,
+    list: async () => [],
+  };
+}
