@@ -42,10 +42,10 @@ async function runDaemon(settings: DaemonSettings): Promise<void> {
   const listeners = listListeners(settings, log);
   await using engine = await openEngine(settings, log);
   await using server = serve(engine.routes, settings, log);
-  for (const listener of listeners) {
-    const address = await server.listen(listener);
-    process.stderr.write(`API listen on ${address}\n`);
-  }
+  const addresses: string[] = [];
+  for (const listener of listeners) addresses.push(await server.listen(listener));
+  // Whoever waits for the first of these lines may use every address.
+  process.stderr.write(addresses.map((address) => `API listen on ${address}\n`).join(''));
   if (settings.pidFile !== undefined) writeFileSync(settings.pidFile, `${process.pid}\n`, { mode: 0o644 });
   const reason = await end.promise;
   log.info('the daemon ends', { reason });
@@ -86,7 +86,7 @@ function prepareProcess(log: Log): void {
     // Containers come back by themselves; the engine does not.
     writeFileSync('/proc/self/oom_score_adj', '-500');
   } catch (error) {
-    log.debug('the score for out-of-memory was not set', { error });
+    log.debug('the score for out-of-memory was not set', { reason: messageOf(error) });
   }
 }
 
