@@ -12,6 +12,9 @@ export default defineConfig({
     outDir: 'dist',
     emptyOutDir: true,
     target: 'es2023',
+    // light-dark() is kept as it is
+    cssTarget: ['chrome125', 'firefox128', 'safari18'],
+    chunkSizeWarningLimit: 900,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
