@@ -120,7 +120,7 @@ function CreateForm({ account, host }: { readonly account: Account; readonly hos
             </Radio.Group>
             <Textarea
               label="README (optional)"
-              description="Text shown on the repository's page"
+              description="Markdown, shown on the repository's page"
               value={readme}
               onChange={(event) => setReadme(event.currentTarget.value)}
               autosize

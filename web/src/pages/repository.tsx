@@ -1,7 +1,7 @@
 import { Breadcrumbs, Group, SegmentedControl, Stack, Tabs, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { useState } from 'react';
+import { lazy, Suspense, useState } from 'react';
 import type { RepositoryDetail, TagSummary } from '#hub/protocol/index.ts';
 import { repositoryQuery, sessionQuery, tagsQuery } from '../api.ts';
 import { formatAgo, formatBytes, plural } from '../format.ts';
@@ -13,6 +13,9 @@ import { TagTable } from '../parts/tag-table.tsx';
 import type { RepositorySearch } from '../router.tsx';
 import { ImageView } from './image.tsx';
 import { SettingsTab } from './settings.tsx';
+
+/** Loaded when there is a README to show. */
+const Markdown = lazy(async () => ({ default: (await import('../parts/markdown.tsx')).Markdown }));
 
 /** A repository: General, Tags, Settings; or one of its tags. */
 export function RepositoryPage() {
@@ -111,7 +114,9 @@ function General({ detail, name }: { readonly detail: RepositoryDetail; readonly
           <Title order={2} size="h4">
             README
           </Title>
-          <Text style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>{detail.readme}</Text>
+          <Suspense fallback={<Text c="dimmed">…</Text>}>
+            <Markdown text={detail.readme} />
+          </Suspense>
         </Stack>
       )}
     </Stack>

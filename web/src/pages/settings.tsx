@@ -54,7 +54,7 @@ function Texts({ detail, name }: SettingsProps) {
           error={fieldError(update.error, 'description')}
         />
         <Textarea
-          label="README"
+          label="README (Markdown)"
           value={readme}
           onChange={(event) => setReadme(event.currentTarget.value)}
           autosize

@@ -1,0 +1,27 @@
+import { Typography } from '@mantine/core';
+import ReactMarkdown from 'react-markdown';
+
+/** Markdown as React elements: raw HTML stays text, and links lead to http(s) only. */
+export function Markdown({ text }: { readonly text: string }) {
+  return (
+    <Typography>
+      <ReactMarkdown
+        disallowedElements={['img']}
+        unwrapDisallowed
+        urlTransform={(url) => (/^https?:\/\//i.test(url) ? url : '')}
+        components={{
+          a: ({ href, children }) =>
+            href ? (
+              <a href={href} rel="noopener noreferrer nofollow" target="_blank">
+                {children}
+              </a>
+            ) : (
+              <span>{children}</span>
+            ),
+        }}
+      >
+        {text}
+      </ReactMarkdown>
+    </Typography>
+  );
+}
