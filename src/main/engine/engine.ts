@@ -7,14 +7,9 @@
  */
 import { CodedError } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
-import { createAuthRoutes } from '#engine/server/auth/index.ts';
 import type { Route } from '#engine/server/core/index.ts';
-import { createDistributionRoutes } from '#engine/server/distribution/index.ts';
-import { createEventRoutes, EventBus } from '#engine/server/events/index.ts';
-import { createImageRoutes } from '#engine/server/image/index.ts';
-import { createNetworkRoutes } from '#engine/server/network/index.ts';
-import { createSwarmRoutes, createSystemRoutes, type EngineFacts } from '#engine/server/system/index.ts';
-import { createVolumeRoutes } from '#engine/server/volume/index.ts';
+import { EventBus } from '#engine/server/events/index.ts';
+import type { EngineFacts } from '#engine/server/system/index.ts';
 import { createRegistryClient } from '#registry/client/index.ts';
 import { createImageTransfer } from '#registry/transfer/index.ts';
 import { createNetworkStore } from '#runtime/network/index.ts';
@@ -28,6 +23,7 @@ import { createImageBackend, driverName } from './image-backend.ts';
 import { missingArchives, missingChanges, missingChangesets } from './missing.ts';
 import { registryClientOptions } from './registry.ts';
 import { createNetworkBackend, createVolumeBackend, listVolumeUsage, noContainers } from './resources.ts';
+import { groupRoutes } from './routes.ts';
 import type { DaemonSettings } from './settings.ts';
 import { createSystemBackend } from './system-backend.ts';
 import { PRODUCT, VERSION } from './version.ts';
@@ -102,7 +98,7 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     listUsers: (id) => uses.listImageUsers(id),
     applyChanges: missingChanges,
   });
-  const systemBackend = createSystemBackend({
+  const system = createSystemBackend({
     facts: await factsOf(base),
     images: imageBackend,
     events,
@@ -111,16 +107,15 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     listVolumes: () => listVolumeUsage(volumeBackend),
     listBuildCache: () => [],
   });
-  return [
-    ...createSystemRoutes(systemBackend),
-    ...createSwarmRoutes(),
-    ...createEventRoutes(events),
-    ...createAuthRoutes(transfer),
-    ...createDistributionRoutes(transfer),
-    ...createImageRoutes(imageBackend),
-    ...createNetworkRoutes(networkBackend),
-    ...createVolumeRoutes(volumeBackend),
-  ];
+  const groups = groupRoutes({
+    system,
+    events,
+    transfer,
+    images: imageBackend,
+    networks: networkBackend,
+    volumes: volumeBackend,
+  });
+  return Object.values(groups).flat();
 }
 
 async function openNetworks({ settings, store }: Base, opened: AsyncDisposableStack): Promise<NetworkStore> {
