@@ -234,9 +234,9 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
     *listBlobs() {
       for (const row of db.iterate('SELECT digest, size, created_at FROM blobs')) yield blobOf(row);
     },
-    hashFile: async (path) => {
+    hashFile: async (path, algorithm = 'sha256') => {
       const { size } = await stat(path);
-      return hasher.hashFile(path, size, 'sha256');
+      return hasher.hashFile(path, size, algorithm);
     },
     verifyStream: (stream, expected) =>
       hasher.watchStream(stream, algorithmOf(expected), (actual, readBytes) => {

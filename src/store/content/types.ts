@@ -1,5 +1,5 @@
 import type { ByteStream } from '#base/bytes/types.ts';
-import type { Digest } from '#oci/digest/index.ts';
+import type { Digest, DigestAlgorithm } from '#oci/digest/index.ts';
 
 /** A blob the store has: it has a row, so it is whole, verified and durable. */
 export interface BlobInfo {
@@ -52,8 +52,8 @@ export interface ContentStore {
   /** A fresh path under `content/ingest` for a child process to write to, then `adoptFile`. */
   reserveFile(): string;
   listBlobs(): Iterable<BlobInfo>;
-  /** sha256 of any file, computed off the event loop. */
-  hashFile(path: string): Promise<Digest>;
+  /** Digest of any file (sha256 unless given), computed off the event loop. */
+  hashFile(path: string, algorithm?: DigestAlgorithm): Promise<Digest>;
   /** Passes a stream on, hashed off the event loop; its end is a `DigestMismatchError` when it was not `expected`. */
   verifyStream(stream: ByteStream, expected: Digest): ByteStream;
   /** For the collector: removes the file of a blob whose row is gone; does nothing while it has a row. */

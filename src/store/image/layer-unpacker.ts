@@ -1,25 +1,41 @@
 import { randomUUID } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { SingleFlight } from '#base/async/index.ts';
+import { rm, stat } from 'node:fs/promises';
+import { Semaphore, SingleFlight } from '#base/async/index.ts';
 import type { InputCompression } from '#base/bytes/types.ts';
-import { CodedError } from '#base/errors/index.ts';
-import { type ChainId, type DiffId, extendChain } from '#oci/digest/index.ts';
+import { CodedError, hasCode } from '#base/errors/index.ts';
+import type { ChainId, DiffId, Digest } from '#oci/digest/index.ts';
 import type { Changesets, LayerFacts, LayerSource } from '#store/changeset/types.ts';
 import type { ContentStore } from '#store/content/types.ts';
 import type { Lease } from '#store/lease/types.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
+import { chainsOf } from './layer-registry.ts';
 import type { ImageStore } from './types.ts';
 
-/** A layer to be unpacked on top of `parent`. */
-export interface UnpackRequest {
+/** A layer to be unpacked. */
+export interface LayerToUnpack {
   readonly diffId: DiffId;
-  readonly parent: ChainId | undefined;
-  readonly source: LayerSource;
+  /** Called once, or again when the layer turns out to need the ones below it. */
+  readonly openSource: () => LayerSource;
   readonly compression: InputCompression | 'auto';
-  /** Keeps the layer until an image has it. */
-  readonly lease: Lease;
   readonly onProgress?: (readBytes: number) => void;
+}
+
+/** How a stack is unpacked. */
+export interface UnpackStackOptions {
+  /** Keeps the layers until an image has them. */
+  readonly lease: Lease;
+  /** Layers unpacked at the same time (overlay driver). */
+  readonly concurrency?: number;
   readonly signal?: AbortSignal;
+}
+
+/** Where one layer goes. */
+interface Place {
+  readonly layer: LayerToUnpack;
+  readonly chainId: ChainId;
+  readonly parent: ChainId | undefined;
+  /** The parent's snapshot is committed. */
+  readonly parentReady: Promise<void>;
 }
 
 /** Unpacks layers into snapshots and registers them; the same layer asked for twice is unpacked once. */
@@ -43,51 +59,97 @@ export class LayerUnpacker {
   }
 
   /**
-   * Makes the snapshot of `parent` + `diffId`. It is durable once `ImageStore.addImage` has settled it.
-   * @throws {CodedError} `invalid_argument` for a hostile layer, `data_loss` when its diffID is another; nothing is left.
+   * Makes the snapshots of a whole stack, base first, several layers at a time. They are durable once
+   * `ImageStore.addImage` has settled them. Returns the chain IDs.
+   * @throws {CodedError} `invalid_argument` for a hostile layer, `data_loss` when a diffID is another; what is then
+   *   already unpacked stays for the next attempt, until the collector takes it.
    */
-  async unpackLayer(request: UnpackRequest): Promise<ChainId> {
-    const chainId = extendChain(request.parent, request.diffId);
-    request.lease.add({ kind: 'snapshot', key: chainId });
-    if (this.#isHeld(chainId, request.diffId)) return chainId;
-    await this.#running.run(chainId, (signal) => this.#unpack(request, chainId, signal), request.signal);
-    return chainId;
+  async unpackStack(
+    layers: readonly LayerToUnpack[],
+    options: UnpackStackOptions,
+  ): Promise<readonly ChainId[]> {
+    const chains = chainsOf(layers.map(({ diffId }) => diffId));
+    for (const chainId of chains) options.lease.add({ kind: 'snapshot', key: chainId });
+    const stop = new AbortController();
+    const signal =
+      options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    const gate = new Semaphore(this.#snapshots.driver === 'overlay' ? (options.concurrency ?? 2) : 1);
+    let parentReady = Promise.resolve();
+    const tasks = layers.map((layer, i) => {
+      const place = { layer, chainId: chains[i] as ChainId, parent: chains[i - 1], parentReady };
+      const task = this.#running.run(place.chainId, (own) => this.#place(place, gate, own), signal);
+      task.catch((error: unknown) => stop.abort(error));
+      parentReady = task;
+      return task;
+    });
+    await Promise.allSettled(tasks);
+    if (stop.signal.aborted) throw stop.signal.reason;
+    return chains;
   }
 
-  async #unpack(request: UnpackRequest, chainId: ChainId, signal: AbortSignal): Promise<void> {
-    if (this.#isHeld(chainId, request.diffId)) return;
+  async #place(place: Place, gate: Semaphore, signal: AbortSignal): Promise<void> {
+    const { layer, chainId, parent, parentReady } = place;
+    if (this.#isHeld(chainId, layer.diffId)) return;
+    const isAlone = parent === undefined || this.#snapshots.find(parent) !== undefined;
+    if (isAlone || this.#snapshots.driver !== 'overlay') {
+      await parentReady;
+      return gate.run(() => this.#unpack(layer, chainId, { parent, base: parent }, signal), signal);
+    }
+    try {
+      // On no parent for now: an overlay layer is the same directory whatever is below it.
+      const options = { parent, base: undefined, parentReady };
+      await gate.run(() => this.#unpack(layer, chainId, options, signal), signal);
+    } catch (error) {
+      if (!hasCode(error, 'invalid_argument')) throw error;
+      // It may hold a hard link to a file of a layer below: that needs them in place.
+      await parentReady;
+      await gate.run(() => this.#unpack(layer, chainId, { parent, base: parent }, signal), signal);
+    }
+  }
+
+  async #unpack(
+    layer: LayerToUnpack,
+    chainId: ChainId,
+    on: {
+      readonly parent: ChainId | undefined;
+      readonly base: ChainId | undefined;
+      readonly parentReady?: Promise<void>;
+    },
+    signal: AbortSignal,
+  ): Promise<void> {
     const key = `unpack-${randomUUID()}`;
-    const active = await this.#snapshots.prepare(key, request.parent);
+    const active = await this.#snapshots.prepare(key, on.base);
+    const indexPath = this.#content.reserveFile();
     try {
       const facts = await this.#changesets.unpackLayer({
-        source: request.source,
-        compression: request.compression,
+        source: layer.openSource(),
+        compression: layer.compression,
         targetDir: active.upperDir,
         whiteouts: this.#snapshots.driver === 'overlay' ? 'overlay' : 'apply',
         lowerDirs: active.lowerDirs,
-        indexPath: this.#content.reserveFile(),
-        ...(request.onProgress === undefined ? {} : { onProgress: request.onProgress }),
+        indexPath,
+        ...(layer.onProgress === undefined ? {} : { onProgress: layer.onProgress }),
         signal,
       });
-      if (facts.diffId !== request.diffId) throw wrongLayer(request.diffId, facts);
-      const index = await this.#adoptIndex(facts);
-      await this.#snapshots.commit(key, chainId, { sizeBytes: facts.contentSizeBytes, durable: false });
-      this.#images.addLayer(
-        {
-          diffId: facts.diffId,
-          tarSizeBytes: facts.tarSizeBytes,
-          contentSizeBytes: facts.contentSizeBytes,
-          indexDigest: index,
-        },
-        { chainId },
-      );
+      if (facts.diffId !== layer.diffId) throw wrongLayer(layer.diffId, facts);
+      const indexDigest = await this.#adoptIndex(facts);
+      await on.parentReady;
+      signal.throwIfAborted();
+      await this.#snapshots.commit(key, chainId, {
+        sizeBytes: facts.contentSizeBytes,
+        durable: false,
+        ...(on.parent === on.base || on.parent === undefined ? {} : { parent: on.parent }),
+      });
+      const { diffId, tarSizeBytes, contentSizeBytes } = facts;
+      this.#images.addLayer({ diffId, tarSizeBytes, contentSizeBytes, indexDigest }, { chainId });
     } catch (error) {
       await this.#snapshots.remove(key);
+      await rm(indexPath, { force: true });
       throw error;
     }
   }
 
-  async #adoptIndex({ indexPath }: LayerFacts): ReturnType<ContentStore['hashFile']> {
+  async #adoptIndex({ indexPath }: LayerFacts): Promise<Digest> {
     const [digest, { size }] = await Promise.all([this.#content.hashFile(indexPath), stat(indexPath)]);
     await this.#content.adoptFile(indexPath, { digest, sizeBytes: size }, { durable: false });
     return digest;

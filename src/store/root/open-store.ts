@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import { acquireFileLock, type FileLock } from '#base/fs/index.ts';
+import { createArchives } from '#store/archive/index.ts';
 import type { Changesets } from '#store/changeset/types.ts';
 import { createContentStore } from '#store/content/index.ts';
 import { createImageStore, LayerUnpacker } from '#store/image/index.ts';
@@ -71,6 +72,8 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
       changesets,
       images,
       layers,
+      reclaimer,
+      archives: createArchives({ changesets, content, images, layers, leases, reclaimer, snapshots }),
       close: () => resources.disposeAsync(),
     };
   } catch (error) {
