@@ -7,17 +7,21 @@ import { enableCompileCache } from 'node:module';
 enableCompileCache?.();
 
 const [, , word = '', ...rest] = process.argv;
+void start();
 
-switch (word) {
-  case 'daemon':
-    process.exit(await (await import('./daemon.ts')).daemonMain(rest));
-    break;
-  case 'hub':
-    process.exit(await (await import('./hub.ts')).hubMain(rest));
-    break;
-  case 'keeper':
-    process.exit(await (await import('./keeper.ts')).keeperMain(rest));
-    break;
-  default:
-    await (await import('./cli.ts')).main();
+/** No top-level await: the published client is one CommonJS file. */
+async function start(): Promise<void> {
+  switch (word) {
+    case 'daemon':
+      process.exit(await (await import('./daemon.ts')).daemonMain(rest));
+      break;
+    case 'hub':
+      process.exit(await (await import('./hub.ts')).hubMain(rest));
+      break;
+    case 'keeper':
+      process.exit(await (await import('./keeper.ts')).keeperMain(rest));
+      break;
+    default:
+      await (await import('./cli.ts')).main();
+  }
 }
