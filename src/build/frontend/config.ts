@@ -42,7 +42,7 @@ export function addKeys(
   const old = set ?? {};
   const added = keys.filter((key) => !Object.hasOwn(old, key));
   if (set !== undefined && added.length === 0) return old;
-  return Object.fromEntries([...Object.entries(old), ...added.map((key) => [key, {}] as const)]);
+  return sortedByKey([...Object.entries(old), ...added.map((key) => [key, {}] as const)]);
 }
 
 /** Adds labels; the last value of a key wins. */
@@ -50,8 +50,13 @@ export function addLabels(
   labels: Readonly<Record<string, string>> | undefined,
   pairs: readonly { readonly key: string; readonly value: string }[],
 ): Readonly<Record<string, string>> {
-  return Object.fromEntries([
+  return sortedByKey([
     ...Object.entries(labels ?? {}),
     ...pairs.map(({ key, value }) => [key, value] as const),
   ]);
+}
+
+/** As Go writes a map, so that the same labels in another order are the same bytes. */
+function sortedByKey<T>(entries: readonly (readonly [string, T])[]): Readonly<Record<string, T>> {
+  return Object.fromEntries([...entries].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
 }

@@ -111,7 +111,7 @@ export function lowerShell(stage: StageState, instruction: ShellInstruction): St
 /** `EXPOSE`: variables may hold several ports. */
 export function lowerExpose(stage: StageState, instruction: ExposeInstruction): StepResult {
   const words = instruction.ports.flatMap((port) => stage.expandWords(port));
-  const ports = words.flatMap(parsePorts);
+  const ports = words.flatMap((word) => parsePorts(word, stage.dialect));
   stage.config = { ...stage.config, ExposedPorts: addKeys(stage.config.ExposedPorts, ports) };
   return result(stage, `EXPOSE ${words.join(' ')}`, `EXPOSE ${plainList(sortPorts(ports))}`);
 }
@@ -152,7 +152,7 @@ export function lowerOnbuild(stage: StageState, instruction: OnbuildInstruction)
 /** `HEALTHCHECK`: replaces an earlier one whole. */
 export function lowerHealthcheck(stage: StageState, instruction: HealthcheckInstruction): StepResult {
   const old = stage.config.Healthcheck?.Test ?? [];
-  const isOverride = instruction.test[0] !== 'NONE' && old.length > 0 && old[0] !== 'NONE';
+  const isOverride = old.length > 0 && old[0] !== 'NONE';
   const check: Healthcheck = {
     Test: instruction.test,
     ...(instruction.interval === 0 ? {} : { Interval: instruction.interval }),

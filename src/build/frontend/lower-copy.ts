@@ -34,7 +34,10 @@ export function lowerCopy(stage: StageState, instruction: CopyInstruction): Step
     }),
   );
   const sources = instruction.sources.map((source) => stage.expand(source));
-  if (sources.some(isUrl)) throw new CodedError('invalid_argument', "source can't be a URL for COPY");
+  if (sources.some(isUrl)) {
+    const prefix = stage.dialect === 'classic' ? 'COPY failed: ' : '';
+    throw new CodedError('invalid_argument', `${prefix}source can't be a URL for COPY`);
+  }
   const edge = instruction.from === '' ? undefined : stage.from(instruction.from);
   const groups = sources.length === 0 ? [] : [{ edge: edge ?? stage.context(), sources, unpack: false }];
   return lowerTransfer(stage, instruction, groups, sources);

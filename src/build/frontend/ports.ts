@@ -1,5 +1,6 @@
 /** EXPOSE: `[[ip:]hostPort:]port[-last][/protocol]`; only the container's side counts. */
 import { CodedError } from '#base/errors/index.ts';
+import type { FrontendOptions } from './types.ts';
 
 const PROTOCOLS = ['tcp', 'udp', 'sctp'];
 const PORT_LIMIT = 65535;
@@ -8,7 +9,8 @@ const PORT_LIMIT = 65535;
  * The ports a specification opens, `80/tcp` each, in order.
  * @throws {CodedError} `invalid_argument` with the part at fault.
  */
-export function parsePorts(specification: string): readonly string[] {
+export function parsePorts(specification: string, dialect: FrontendOptions['dialect']): readonly string[] {
+  const word = dialect === 'classic' ? 'Invalid' : 'invalid';
   const slash = specification.lastIndexOf('/');
   const protocol = slash < 0 ? 'tcp' : specification.slice(slash + 1).toLowerCase() || 'tcp';
   const address = slash < 0 ? specification : specification.slice(0, slash);
@@ -18,9 +20,9 @@ export function parsePorts(specification: string): readonly string[] {
   const start = parsePort(first);
   const end = parsePort(last);
   if (start === undefined || end === undefined || end < start || more.length > 0) {
-    throw invalid(`invalid containerPort: ${container}`);
+    throw invalid(`${word} containerPort: ${container}`);
   }
-  if (!PROTOCOLS.includes(protocol)) throw invalid(`invalid proto: ${protocol}`);
+  if (!PROTOCOLS.includes(protocol)) throw invalid(`${word} proto: ${protocol}`);
   return Array.from({ length: end - start + 1 }, (_, i) => `${start + i}/${protocol}`);
 }
 

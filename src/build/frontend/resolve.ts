@@ -84,7 +84,7 @@ export class StageResolver {
     }
     if (entry.base.kind === 'scratch') return { entry, image: undefined, triggers: [] };
     const { name } = entry.base;
-    const reference = at(entry.stage.from.range, () => imageReference(name));
+    const reference = at(entry.stage.from.range, () => imageReference(name, this.#options.dialect));
     const image = await this.#resolveImage(reference, entry.platform);
     return { entry, image, triggers: parseTriggers(image.config.config?.OnBuild ?? [], entry) };
   }
@@ -98,7 +98,7 @@ export class StageResolver {
       wanted.map(async ({ from, instruction }) => {
         const target = this.#table.find(from);
         if (target.kind === 'stage') return;
-        const reference = at(instruction.range, () => imageReference(target.name));
+        const reference = at(instruction.range, () => imageReference(target.name, this.#options.dialect));
         try {
           this.#named.set(target.name, await this.#resolveImage(reference, this.#options.platform));
         } catch (error) {

@@ -36,8 +36,10 @@ export type FromTarget =
 export class StageTable {
   readonly entries: readonly StageEntry[];
   readonly #byName = new Map<string, number>();
+  readonly #dialect: FrontendOptions['dialect'];
 
   constructor(file: Dockerfile, global: GlobalArguments, options: FrontendOptions, escapeChar: Escape) {
+    this.#dialect = options.dialect;
     const entries: StageEntry[] = [];
     for (const [index, stage] of file.stages.entries()) {
       const name = at(stage.from.range, () => baseNameOf(stage, global, escapeChar));
@@ -50,9 +52,17 @@ export class StageTable {
             : { kind: 'image', name };
       const platform = at(stage.from.range, () => platformOf(stage, global, options, escapeChar));
       entries.push({ index, stage, base, platform, label: stage.from.name ?? `stage-${index}` });
-      if (stage.from.name !== undefined) this.#byName.set(stage.from.name, index);
+      if (stage.from.name !== undefined)
+        at(stage.from.range, () => this.#addName(stage.from.name ?? '', index));
     }
     this.entries = entries;
+  }
+
+  #addName(name: string, index: number): void {
+    if (this.#dialect === 'classic' && this.#byName.has(name)) {
+      throw new CodedError('invalid_argument', `${name} stage name already used`);
+    }
+    this.#byName.set(name, index);
   }
 
   /** The stage to build: a name in any letter case, a number, or the last one. */
@@ -64,9 +74,11 @@ export class StageTable {
     const entry = this.entries[index];
     if (entry !== undefined) return entry;
     const names = [...this.#byName.keys()];
-    const message = withSuggestion(`target stage ${quote(name)} could not be found`, name, names, {
-      caseSensitive: true,
-    });
+    const text =
+      this.#dialect === 'classic'
+        ? `failed to reach build target ${name} in Dockerfile`
+        : `target stage ${quote(name)} could not be found`;
+    const message = withSuggestion(text, name, names, { caseSensitive: true });
     const similar = findSimilar(name, names, { caseSensitive: true });
     throw new CodedError('invalid_argument', message, {
       subject: { kind: 'stage', name },
@@ -90,7 +102,12 @@ export class StageTable {
     if (/^[+-]?\d+$/.test(from)) {
       const index = Number(from);
       if (this.entries[index] === undefined) {
-        throw new CodedError('invalid_argument', `invalid stage index ${index}`);
+        throw new CodedError(
+          'invalid_argument',
+          this.#dialect === 'classic'
+            ? `invalid from flag value ${from}: index out of bounds`
+            : `invalid stage index ${index}`,
+        );
       }
       return { kind: 'stage', index };
     }
@@ -160,11 +177,12 @@ export function orderStages(
   return order;
 }
 
-/** The canonical reference of a base. @throws {CodedError} `failed to parse stage name "…": …`. */
-export function imageReference(name: string): string {
+/** The canonical reference of a base. @throws {CodedError} in BuildKit's words `failed to parse stage name "…": …`. */
+export function imageReference(name: string, dialect: FrontendOptions['dialect']): string {
   try {
     return formatCanonical(withDefaultTag(parseReference(name)));
   } catch (error) {
+    if (dialect === 'classic') throw error;
     throw new CodedError(
       'invalid_argument',
       `failed to parse stage name ${quote(name)}: ${messageOf(error)}`,
