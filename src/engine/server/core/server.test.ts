@@ -244,6 +244,22 @@ describe('errors', () => {
     );
   });
 
+  it('reach a client that is still uploading', async () => {
+    const error = await new Promise<string>((resolve, reject) => {
+      const upload = httpRequest({ socketPath, path: '/fail', method: 'POST' }, (response) => {
+        let body = '';
+        response.on('data', (chunk) => {
+          body += String(chunk);
+        });
+        response.on('end', () => resolve(`${response.statusCode} ${body}`));
+      });
+      upload.on('error', reject);
+      for (let i = 0; i < 64; i++) upload.write(Buffer.alloc(256 * 1024));
+      upload.end();
+    });
+    assert.match(error, /^404 {"message":"No such thing: x"/);
+  });
+
   it('hide the text of a bug', async () => {
     const answer = await raw(get('/bug'));
     assert.match(answer, /^HTTP\/1.1 500 /);

@@ -126,6 +126,8 @@ class HttpEngineServer implements EngineServer {
     response: ServerResponse,
     upgrade: string | undefined,
   ): Promise<void> {
+    const startedAt = performance.now();
+    const keepAlive = response.shouldKeepAlive;
     const life = followClient(request.socket, response);
     this.#running.add(life.abort);
     response.setHeader('Api-Version', API_VERSION);
@@ -133,7 +135,10 @@ class HttpEngineServer implements EngineServer {
     response.setHeader('Server', this.#options.product);
     let context: HttpRequestContext | undefined;
     try {
+      // Until the request is known to be well-formed, nothing after it on this connection is believed.
+      response.shouldKeepAlive = false;
       this.#guard(listener, request, upgrade);
+      response.shouldKeepAlive = keepAlive;
       const target = splitTarget(request.url ?? '/');
       if (redirectUnclean(target, response)) return;
       const { route, params, path, apiVersion } = this.#match(request.method ?? 'GET', target.path);
@@ -158,6 +163,14 @@ class HttpEngineServer implements EngineServer {
     } finally {
       this.#running.delete(life.abort);
       life.stop();
+      const status = context?.hijacked === true ? 'hijacked' : response.statusCode;
+      const tookMs = Math.round(performance.now() - startedAt);
+      this.#options.log.debug('request', {
+        method: request.method,
+        path: request.url?.split('?')[0],
+        status,
+        tookMs,
+      });
     }
   }
 
@@ -197,8 +210,7 @@ class HttpEngineServer implements EngineServer {
       return;
     }
     const bytes = Buffer.from(`${JSON.stringify(errorBody(error))}\n`);
-    // A body nobody will read must not be taken for the next request, nor uploaded to its end.
-    if (!request.complete) response.setHeader('Connection', 'close');
+    if (!request.complete) discardRest(request);
     response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': bytes.length });
     response.end(request.method === 'HEAD' ? undefined : bytes);
   }
@@ -223,6 +235,20 @@ function followClient(
     socket.once('close', gone);
   };
   return { abort, followConnection, stop };
+}
+
+/** How long a client may go on sending a body that nobody wants. */
+const DISCARD_MS = 30_000;
+
+/**
+ * Reads away what the client is still sending: closing at once would reset the connection, and the client would see a
+ * broken pipe in place of the error.
+ */
+function discardRest(request: IncomingMessage): void {
+  request.resume();
+  const timer = setTimeout(() => request.socket.destroy(), DISCARD_MS);
+  timer.unref();
+  request.once('close', () => clearTimeout(timer));
 }
 
 interface Target {
