@@ -64,6 +64,8 @@ export interface Builder {
   }): Promise<{ readonly ids: readonly string[]; readonly bytes: number }>;
   /** Stored build records, newest first. */
   listRecords(limit: number): readonly BuildRecord[];
+  /** Stops running builds and the builder's threads; resolves when nothing is left mounted or running. */
+  close(): Promise<void>;
 }
 
 /** One input of a step's cache key, by name, so that a miss can name the first that differs. */

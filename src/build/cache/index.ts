@@ -1,0 +1,2 @@
+export { type BuildCache, type BuildCacheOptions, createBuildCache } from './build-cache.ts';
+export type { CacheDocument, CacheRow } from './types.ts';

@@ -1,0 +1,65 @@
+import { CodedError } from '#base/errors/index.ts';
+import type { IgnoreText } from './types.ts';
+
+/** The calls on an open tree that finding a Dockerfile needs. */
+export interface TextTree {
+  readText(path: string): Promise<{ readonly path: string; readonly text: string } | undefined>;
+  list(path: string): Promise<readonly string[]>;
+}
+
+const DEFAULT_NAME = 'Dockerfile';
+
+/**
+ * Reads the Dockerfile of a context; where the default name is missing, its lower-case form is taken as in Docker.
+ * @throws {CodedError} `invalid_argument` with Docker's text and what was found instead.
+ */
+export async function readDockerfile(
+  tree: TextTree,
+  wanted: string,
+): Promise<{ readonly name: string; readonly text: string }> {
+  const name = wanted === '' ? DEFAULT_NAME : wanted.replace(/^(?:\.\/)+/, '').replace(/^\/+/, '');
+  if (name.split('/').includes('..')) {
+    throw new CodedError('invalid_argument', `forbidden path outside the build context: ${wanted} ()`, {
+      help: {
+        id: 'build/outside-context',
+        cause: 'the Dockerfile must be inside the build context when the engine reads it',
+        fix: ['name a Dockerfile inside the context with -f'],
+      },
+    });
+  }
+  const found =
+    (await tree.readText(name)) ?? (name === DEFAULT_NAME ? await tree.readText('dockerfile') : undefined);
+  if (found !== undefined) return { name, text: found.text };
+  throw await notLocated(tree, name);
+}
+
+/** The ignore file that counts: the Dockerfile's own, else the context's. */
+export async function readIgnoreFile(tree: TextTree, dockerfile: string): Promise<IgnoreText | undefined> {
+  for (const file of [`${dockerfile}.dockerignore`, '.dockerignore']) {
+    const found = await tree.readText(file);
+    if (found !== undefined) return { file, text: found.text };
+  }
+  return undefined;
+}
+
+async function notLocated(tree: TextTree, name: string): Promise<CodedError> {
+  const names = await tree.list('');
+  const directory = name.split('/').slice(0, -1).join('/');
+  const nested = directory === '' ? [] : (await tree.list(directory)).map((each) => `${directory}/${each}`);
+  const candidates = [...nested, ...names]
+    .filter((each) => /dockerfile|containerfile/i.test(each) && !each.endsWith('.dockerignore'))
+    .slice(0, 5);
+  const isEmpty = names.length === 0;
+  return new CodedError('invalid_argument', `Cannot locate specified Dockerfile: ${name}`, {
+    subject: { kind: 'file', name },
+    data: { candidates },
+    help: {
+      id: 'build/no-dockerfile',
+      cause: isEmpty ? 'the build context is empty' : `there is no file "${name}" in the build context`,
+      fix:
+        candidates.length > 0
+          ? candidates.map((candidate) => `build with -f ${candidate}`)
+          : ['create a Dockerfile in the directory you build, or name one with -f'],
+    },
+  });
+}

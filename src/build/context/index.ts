@@ -1,0 +1,7 @@
+export { readDockerfile, readIgnoreFile, type TextTree } from './dockerfile.ts';
+export { createExcluder } from './ignore.ts';
+export { hasWildcard, matchPath, unescapePattern } from './match.ts';
+export { type ArrivedContext, type ContextTools, readSmallFile, receiveContext } from './open.ts';
+export { type Lookup, type Resolved, resolvePath } from './resolve.ts';
+export { entryOf, openTree } from './tree.ts';
+export type { EntryType, IgnoreLine, IgnoreText, Tree, TreeEntry, TreeSpec } from './types.ts';

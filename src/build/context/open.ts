@@ -1,0 +1,123 @@
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CodedError } from '#base/errors/index.ts';
+import type { ContextSource } from '#build/types.ts';
+import type { Changesets } from '#store/changeset/types.ts';
+import type { TreeSpec } from './types.ts';
+
+/** What opening a context needs from elsewhere. */
+export interface ContextTools {
+  readonly changesets: Pick<Changesets, 'unpackLayer'>;
+  isGitUrl(url: string): boolean;
+  cloneGit(url: string, dir: string, signal: AbortSignal): Promise<{ readonly root: string }>;
+  download(url: string, path: string, signal: AbortSignal): Promise<{ readonly contentType: string }>;
+}
+
+/** A context that has arrived; ignore rules are not looked at yet. */
+export interface ArrivedContext {
+  readonly tree: TreeSpec;
+  /** The remote context was a Dockerfile and nothing else. */
+  readonly dockerfile?: string;
+  /** Index of everything in it, when it came as an archive. */
+  readonly indexPath?: string;
+}
+
+const DOCKERFILE_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/**
+ * Brings the context of a build below `dir`: an archive is unpacked there (every file then belongs to root), a directory is left
+ * where it is, a git repository is cloned, a URL fetched. `dir` is the build's own; it removes it.
+ * @throws {CodedError} with the cause, after which `dir` may hold a part.
+ */
+export async function receiveContext(
+  source: ContextSource,
+  options: { readonly dir: string; readonly tools: ContextTools; readonly signal: AbortSignal },
+): Promise<ArrivedContext> {
+  switch (source.kind) {
+    case 'directory':
+      return { tree: { kind: 'disk', root: source.path, linkable: false, rootOwned: true } };
+    case 'tar':
+      return unpack({ stream: source.stream }, options);
+    case 'remote':
+      return receiveRemote(source.url, options);
+  }
+}
+
+interface Options {
+  readonly dir: string;
+  readonly tools: ContextTools;
+  readonly signal: AbortSignal;
+}
+
+async function receiveRemote(url: string, options: Options): Promise<ArrivedContext> {
+  const { dir, tools, signal } = options;
+  if (tools.isGitUrl(url)) {
+    const { root } = await tools.cloneGit(url, join(dir, 'git'), signal);
+    return { tree: { kind: 'disk', root, linkable: false, rootOwned: true } };
+  }
+  if (!/^https?:\/\//.test(url))
+    throw new CodedError(
+      'invalid_argument',
+      `remote context "${url}" is neither a git repository nor an http URL`,
+    );
+  const path = join(dir, 'download');
+  const { contentType } = await tools.download(url, path, signal);
+  if (contentType.startsWith('text/plain') || !(await looksPacked(path))) {
+    const root = join(dir, 'context');
+    await mkdir(root, { mode: 0o755 });
+    return {
+      tree: { kind: 'disk', root, linkable: false, rootOwned: true },
+      dockerfile: await readSmallFile(path),
+    };
+  }
+  return unpack({ path }, options);
+}
+
+async function unpack(
+  source: { readonly path: string } | { readonly stream: AsyncIterable<Uint8Array> },
+  { dir, tools, signal }: Options,
+): Promise<ArrivedContext> {
+  const root = join(dir, 'context');
+  const indexPath = join(dir, 'context-index');
+  await mkdir(root, { mode: 0o755 });
+  await tools.changesets.unpackLayer({
+    source,
+    compression: 'auto',
+    targetDir: root,
+    whiteouts: 'literal',
+    indexPath,
+    owner: { uid: 0, gid: 0 },
+    signal,
+  });
+  return { tree: { kind: 'index', root, indexPath }, indexPath };
+}
+
+/** A tar or something compressed; text is neither. */
+async function looksPacked(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const head = Buffer.alloc(512);
+    const { bytesRead } = await file.read(head, 0, 512, 0);
+    const bytes = head.subarray(0, bytesRead);
+    const magics = ['1f8b', '425a68', 'fd377a585a00', '28b52ffd'];
+    return magics.some((magic) => bytes.toString('hex').startsWith(magic)) || bytes.includes(0);
+  } finally {
+    await file.close();
+  }
+}
+
+/** A Dockerfile that was fetched or piped in. @throws {CodedError} `resource_exhausted`. */
+export async function readSmallFile(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const { size } = await file.stat();
+    if (size > DOCKERFILE_LIMIT_BYTES)
+      throw new CodedError(
+        'resource_exhausted',
+        `the Dockerfile is larger than ${DOCKERFILE_LIMIT_BYTES} bytes`,
+      );
+    return await file.readFile('utf8');
+  } finally {
+    await file.close();
+  }
+}

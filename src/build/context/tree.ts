@@ -1,0 +1,287 @@
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  type Stats,
+} from 'node:fs';
+import { join } from 'node:path';
+import { CodedError, isSystemError } from '#base/errors/index.ts';
+import { O_PATH, openInRoot } from '#base/posix/index.ts';
+import type { Digest } from '#oci/digest/index.ts';
+import { createMatcher, type Matcher } from './ignore.ts';
+import type { EntryType, IgnoreLine, Tree, TreeEntry, TreeSpec } from './types.ts';
+
+const ROOT_OWNER = { uid: 0, gid: 0 };
+
+/** Opens a tree. @throws {CodedError} for an ignore file with a broken pattern. */
+export function openTree(spec: TreeSpec): Tree {
+  const matcher = spec.ignore === undefined ? undefined : createMatcher(spec.ignore);
+  return spec.kind === 'index'
+    ? new IndexTree(spec.root, readFileSync(spec.indexPath, 'utf8'), matcher)
+    : new DiskTree(spec.root, { linkable: spec.linkable, rootOwned: spec.rootOwned }, matcher);
+}
+
+interface Node {
+  entry: TreeEntry;
+  /** Where the bytes are, when the entry is a hard link. */
+  file: string;
+  children: Map<string, Node> | undefined;
+  sorted: readonly string[] | undefined;
+}
+
+/** A tree known from the index its unpacking wrote: no system call until a file is read. */
+class IndexTree implements Tree {
+  readonly root: string;
+  readonly linkable = true;
+  readonly owner = ROOT_OWNER;
+  readonly #top: Node = newNode(directoryEntry(0o755), '');
+  readonly #hidden = new Map<string, IgnoreLine>();
+
+  constructor(root: string, index: string, matcher: Matcher | undefined) {
+    this.root = root;
+    const modes = new Map<string, number>();
+    const files = new Map<string, Node>();
+    for (const line of index.split('\n')) {
+      if (line !== '') this.#add(JSON.parse(line) as IndexLine, matcher, { modes, files });
+    }
+  }
+
+  #add(
+    [rawPath, type, sizeBytes, mode, , digest, linkTarget]: IndexLine,
+    matcher: Matcher | undefined,
+    known: { readonly modes: Map<string, number>; readonly files: Map<string, Node> },
+  ): void {
+    const path = clean(rawPath);
+    if (path === '' || type === 'w' || type === 'o') return;
+    if (type === 'd') known.modes.set(path, mode);
+    const hidden = matcher?.match(path);
+    const shared = type === 'h' ? known.files.get(clean(linkTarget ?? '')) : undefined;
+    if (type === 'h' && shared === undefined) return;
+    const node =
+      shared === undefined
+        ? newNode(
+            {
+              type: type as EntryType,
+              mode,
+              ...ROOT_OWNER,
+              sizeBytes,
+              ...(digest ? { contentDigest: digest as Digest } : {}),
+              ...(type === 'l' ? { linkTarget: linkTarget ?? '' } : {}),
+            },
+            path,
+          )
+        : newNode(shared.entry, shared.file);
+    if (type !== 'd') known.files.set(path, node);
+    if (hidden !== undefined) {
+      this.#hidden.set(path, hidden);
+      return;
+    }
+    this.#insert(path, node, known.modes);
+  }
+
+  #insert(path: string, node: Node, modes: ReadonlyMap<string, number>): void {
+    const names = path.split('/');
+    let at = this.#top;
+    for (const [i, name] of names.entries()) {
+      at.children ??= new Map();
+      let next = at.children.get(name);
+      const isLast = i === names.length - 1;
+      if (isLast && (next === undefined || node.entry.type !== 'd' || next.entry.type !== 'd')) {
+        at.children.set(name, node);
+        at.sorted = undefined;
+        return;
+      }
+      if (isLast && next !== undefined) {
+        next.entry = node.entry;
+        return;
+      }
+      if (next === undefined || next.entry.type !== 'd') {
+        next = newNode(directoryEntry(modes.get(names.slice(0, i + 1).join('/')) ?? 0o755), '');
+        at.children.set(name, next);
+        at.sorted = undefined;
+      }
+      at = next;
+    }
+  }
+
+  #node(path: string): Node | undefined {
+    if (path === '') return this.#top;
+    let at: Node | undefined = this.#top;
+    for (const name of path.split('/')) {
+      at = at.children?.get(name);
+      if (at === undefined) return undefined;
+    }
+    return at;
+  }
+
+  find(path: string): TreeEntry | undefined {
+    return this.#node(path)?.entry;
+  }
+
+  list(path: string): readonly string[] {
+    const node = this.#node(path);
+    if (node?.children === undefined) return [];
+    node.sorted ??= [...node.children.keys()].sort();
+    return node.sorted;
+  }
+
+  openFile(path: string): number {
+    const node = this.#node(path);
+    return openRegular(join(this.root, node?.file ?? path));
+  }
+
+  hiddenBy(path: string): IgnoreLine | undefined {
+    return this.#hidden.get(path);
+  }
+
+  close(): void {}
+}
+
+type IndexLine = [
+  path: string,
+  type: string,
+  sizeBytes: number,
+  mode: number,
+  offset: number,
+  contentDigest?: string | null,
+  linkTarget?: string | null,
+];
+
+function newNode(entry: TreeEntry, file: string): Node {
+  return { entry, file, children: undefined, sorted: undefined };
+}
+
+function directoryEntry(mode: number): TreeEntry {
+  return { type: 'd', mode, ...ROOT_OWNER, sizeBytes: 0 };
+}
+
+/** Index paths may be written as in the tar: `./a`, `a/`. */
+function clean(path: string): string {
+  return path.replace(/^(?:\.?\/+)+/, '').replace(/\/+$/, '');
+}
+
+/**
+ * A tree read from disk when needed. Every step goes through a descriptor resolved inside the root, so that a link laid
+ * while the build runs leads nowhere else.
+ */
+class DiskTree implements Tree {
+  readonly root: string;
+  readonly linkable: boolean;
+  readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly #matcher: Matcher | undefined;
+  readonly #rootFd: number;
+  /** The directory looked at last: names are looked up in bunches. */
+  #directory: { readonly path: string; readonly fd: number } | undefined;
+
+  constructor(
+    root: string,
+    options: { readonly linkable: boolean; readonly rootOwned: boolean },
+    matcher: Matcher | undefined,
+  ) {
+    this.root = root;
+    this.linkable = options.linkable;
+    this.owner = options.rootOwned ? ROOT_OWNER : undefined;
+    this.#matcher = matcher;
+    this.#rootFd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
+  }
+
+  find(path: string): TreeEntry | undefined {
+    const entry = this.#lstat(path);
+    if (entry === undefined || path === '' || this.#matcher === undefined) return entry;
+    if (this.#matcher.match(path) === undefined) return entry;
+    // A hidden directory is still there when something below it is taken back in by a `!` line.
+    return entry.type === 'd' && this.#matcher.hasExceptionBelow(path) && this.list(path).length > 0
+      ? entry
+      : undefined;
+  }
+
+  list(path: string): readonly string[] {
+    const fd = this.#open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    if (fd === undefined) return [];
+    let names: string[];
+    try {
+      names = readdirSync(`/proc/self/fd/${fd}`).sort();
+    } finally {
+      closeSync(fd);
+    }
+    if (this.#matcher === undefined) return names;
+    const prefix = path === '' ? '' : `${path}/`;
+    return names.filter((name) => this.find(`${prefix}${name}`) !== undefined);
+  }
+
+  openFile(path: string): number {
+    const fd = this.#open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    if (fd === undefined) throw gone(path);
+    return fd;
+  }
+
+  hiddenBy(path: string): IgnoreLine | undefined {
+    return this.#lstat(path) === undefined ? undefined : this.#matcher?.match(path);
+  }
+
+  close(): void {
+    if (this.#directory !== undefined) closeSync(this.#directory.fd);
+    this.#directory = undefined;
+    closeSync(this.#rootFd);
+  }
+
+  #open(path: string, flags: number): number | undefined {
+    try {
+      return openInRoot(this.#rootFd, path === '' ? '.' : path, { flags });
+    } catch (error) {
+      if (isSystemError(error) && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(error.code)) return undefined;
+      throw error;
+    }
+  }
+
+  #lstat(path: string): TreeEntry | undefined {
+    const slash = path.lastIndexOf('/');
+    const parent = path.slice(0, Math.max(slash, 0));
+    if (this.#directory?.path !== parent || this.#directory === undefined) {
+      const fd = this.#open(parent, O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+      if (fd === undefined) return undefined;
+      if (this.#directory !== undefined) closeSync(this.#directory.fd);
+      this.#directory = { path: parent, fd };
+    }
+    const name = path === '' ? '.' : path.slice(slash + 1);
+    const at = `/proc/self/fd/${this.#directory.fd}/${name}`;
+    const stat = lstatSync(at, { throwIfNoEntry: false });
+    if (stat === undefined) return undefined;
+    const entry = entryOf(stat, this.owner);
+    return entry.type === 'l' ? { ...entry, linkTarget: readlinkSync(at) } : entry;
+  }
+}
+
+/** What a stat says, in the words of a tree. */
+export function entryOf(stat: Stats, owner?: { readonly uid: number; readonly gid: number }): TreeEntry {
+  const type = typeOf(stat);
+  return {
+    type,
+    mode: stat.mode & 0o7777,
+    uid: owner?.uid ?? stat.uid,
+    gid: owner?.gid ?? stat.gid,
+    sizeBytes: type === 'f' ? stat.size : 0,
+    ...(type === 'c' || type === 'b' ? { device: stat.rdev } : {}),
+  };
+}
+
+function typeOf(stat: Stats): EntryType {
+  if (stat.isFile()) return 'f';
+  if (stat.isDirectory()) return 'd';
+  if (stat.isSymbolicLink()) return 'l';
+  if (stat.isCharacterDevice()) return 'c';
+  if (stat.isBlockDevice()) return 'b';
+  return stat.isFIFO() ? 'p' : 's';
+}
+
+function openRegular(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+}
+
+function gone(path: string): CodedError {
+  return new CodedError('failed_precondition', `"${path}" went away while the build ran`);
+}
