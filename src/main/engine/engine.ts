@@ -16,11 +16,13 @@ import { createNetworkStore } from '#runtime/network/index.ts';
 import type { NetworkStore } from '#runtime/network/types.ts';
 import { createOciRuntime, type OciRuntime } from '#runtime/process/index.ts';
 import { createVolumeStore } from '#runtime/volume/index.ts';
+import { createArchives } from '#store/archive/index.ts';
 import { openStore, type Store } from '#store/root/index.ts';
 import { measureTree } from '#store/snapshot/index.ts';
+import { applyChanges } from './changes.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
-import { missingArchives, missingChanges, missingChangesets } from './missing.ts';
+import { missingChangesets } from './missing.ts';
 import { registryClientOptions } from './registry.ts';
 import { createNetworkBackend, createVolumeBackend, listVolumeUsage, noContainers } from './resources.ts';
 import { groupRoutes } from './routes.ts';
@@ -92,11 +94,11 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
   const imageBackend = createImageBackend({
     store,
     transfer,
-    archives: missingArchives(),
+    archives: createArchives(store),
     events,
     userAgent,
     listUsers: (id) => uses.listImageUsers(id),
-    applyChanges: missingChanges,
+    applyChanges,
   });
   const system = createSystemBackend({
     facts: await factsOf(base),

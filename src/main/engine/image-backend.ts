@@ -1,5 +1,5 @@
 import type { EventPublisher } from '#engine/server/events/index.ts';
-import { createRegistrySearch, type ImageArchives, type ImageBackend } from '#engine/server/image/index.ts';
+import { createRegistrySearch, type ImageBackend } from '#engine/server/image/index.ts';
 import type { ImageTransfer } from '#registry/transfer/types.ts';
 import type { Store } from '#store/root/index.ts';
 
@@ -7,7 +7,7 @@ import type { Store } from '#store/root/index.ts';
 export interface ImageParts {
   readonly store: Store;
   readonly transfer: ImageTransfer;
-  readonly archives: ImageArchives;
+  readonly archives: ImageBackend['archives'];
   readonly events: EventPublisher;
   readonly userAgent: string;
   readonly listUsers: ImageBackend['listUsers'];

@@ -1,8 +1,9 @@
 import { CodedError } from '#base/errors/index.ts';
 import { formatFamiliar, parseReference, type Reference, withDefaultTag } from '#oci/reference/index.ts';
+import type { SavedImage } from '#store/archive/types.ts';
 import type { Image } from '#store/image/types.ts';
 import type { RequestContext } from '../core/index.ts';
-import type { ImageBackend, SavedImage } from './backend.ts';
+import type { ImageBackend } from './backend.ts';
 import { eventAttributes, isSameRepository, joinReference } from './names.ts';
 import { ProgressWriter } from './progress-writer.ts';
 import { platformOf } from './transfer.ts';
@@ -89,7 +90,7 @@ export async function importImage(backend: ImageBackend, context: RequestContext
     repository === '' ? undefined : withDefaultTag(joinReference(repository, query.get('tag')));
   if (reference?.digest !== undefined)
     throw new CodedError('invalid_argument', 'cannot import digest reference');
-  const config = backend.applyChanges(query.all('changes'));
+  const config = await backend.applyChanges(query.all('changes'));
   const platform = platformOf(query.get('platform'));
   await context.streamJson(async (stream) => {
     const progress = new ProgressWriter(stream);

@@ -1,4 +1,4 @@
-export type { ImageArchives, ImageBackend, LoadedImage, SavedImage, SearchHit } from './backend.ts';
+export type { ImageBackend, SearchHit } from './backend.ts';
 export { type ImageSummary, summarizeImages } from './list.ts';
 export { ProgressWriter } from './progress-writer.ts';
 export { createImageRoutes } from './routes.ts';
