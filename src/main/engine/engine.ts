@@ -5,16 +5,21 @@
  *                   └────► registry client ─► transfer ─► builder
  *     all of them ─► backends ─► routes ─► server
  */
+import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
+import { planDockerfile } from '#build/frontend/index.ts';
+import { createBuilder } from '#build/index.ts';
+import type { Builder } from '#build/types.ts';
 import type { Route } from '#engine/server/core/index.ts';
 import { EventBus } from '#engine/server/events/index.ts';
 import type { EngineFacts } from '#engine/server/system/index.ts';
 import { createRegistryClient } from '#registry/client/index.ts';
 import { createImageTransfer } from '#registry/transfer/index.ts';
+import type { ImageTransfer } from '#registry/transfer/types.ts';
 import { createNetworkStore } from '#runtime/network/index.ts';
 import type { NetworkStore } from '#runtime/network/types.ts';
-import { createOciRuntime, type OciRuntime } from '#runtime/process/index.ts';
+import { createOciRuntime, createStepRuntime, type OciRuntime } from '#runtime/process/index.ts';
 import { createVolumeStore } from '#runtime/volume/index.ts';
 import { createArchives } from '#store/archive/index.ts';
 import { openStore, type Store } from '#store/root/index.ts';
@@ -91,6 +96,7 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     events,
     async (dir) => (await measureTree(dir)).sizeBytes,
   );
+  const builder = await openBuilder(base, { networks, transfer }, opened);
   const imageBackend = createImageBackend({
     store,
     transfer,
@@ -107,7 +113,7 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     countContainers: () => uses.counts(),
     listContainers: () => uses.list(),
     listVolumes: () => listVolumeUsage(volumeBackend),
-    listBuildCache: () => [],
+    listBuildCache: () => builder.listCache(),
   });
   const groups = groupRoutes({
     system,
@@ -129,6 +135,32 @@ async function openNetworks({ settings, store }: Base, opened: AsyncDisposableSt
   });
   opened.defer(() => networks.close());
   return networks;
+}
+
+async function openBuilder(
+  { settings, runtime, store }: Base,
+  parts: { readonly networks: NetworkStore; readonly transfer: ImageTransfer },
+  opened: AsyncDisposableStack,
+): Promise<Builder> {
+  const stepRuntime = createStepRuntime({
+    runtimePath: runtime.path,
+    stateDir: join(settings.execRoot, 'steps'),
+    networks: parts.networks,
+  });
+  const builder = await createBuilder({
+    root: settings.root,
+    db: store.db,
+    content: store.content,
+    snapshots: store.snapshots,
+    images: store.images,
+    leases: store.leases,
+    changesets: store.changesets,
+    stepRuntime,
+    transfer: parts.transfer,
+    planDockerfile,
+  });
+  opened.defer(() => builder.close());
+  return builder;
 }
 
 function openRuntime(settings: DaemonSettings): OciRuntime {

@@ -1,3 +1,4 @@
+import type { Builder } from '#build/types.ts';
 import { Filters } from '#engine/protocol/index.ts';
 import type { EventBus } from '#engine/server/events/index.ts';
 import { type ImageBackend, summarizeImages } from '#engine/server/image/index.ts';
@@ -12,7 +13,7 @@ export interface SystemParts {
   countContainers(): Omit<Counts, 'images'>;
   listContainers(): Promise<readonly object[]>;
   listVolumes(): Promise<readonly object[]>;
-  listBuildCache(): readonly object[];
+  listBuildCache(): ReturnType<Builder['listCache']>;
 }
 
 /** Puts the system routes' backend together. */
@@ -34,8 +35,22 @@ export function createSystemBackend(parts: SystemParts): SystemBackend {
         : [],
       containers: wanted.containers ? await parts.listContainers() : [],
       volumes: wanted.volumes ? await parts.listVolumes() : [],
-      buildCache: wanted.buildCache ? parts.listBuildCache() : [],
+      buildCache: wanted.buildCache ? parts.listBuildCache().map(wireCacheRecord) : [],
     }),
+  };
+}
+
+function wireCacheRecord(record: ReturnType<Builder['listCache']>[number]): object {
+  return {
+    ID: record.id,
+    Type: 'regular',
+    Description: record.description,
+    InUse: record.inUse,
+    Shared: false,
+    Size: record.sizeBytes,
+    CreatedAt: record.createdAt.toISOString(),
+    LastUsedAt: record.usedAt.toISOString(),
+    UsageCount: 1,
   };
 }
 
