@@ -178,6 +178,7 @@ class Build {
       recordId: this.#id,
       noCache,
       removeIntermediate,
+      forceRemove: this.#request.forceRemove ?? false,
       explain: explainMisses,
       sourceDateEpoch: sourceDateEpochOf(buildArgs),
       contentHashMark: CONTENT_HASH,

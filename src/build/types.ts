@@ -29,6 +29,8 @@ export interface BuildRequest {
   readonly limits: ResourceLimits;
   /** Docker's `rm`: print `Removing intermediate container`. */
   readonly removeIntermediate: boolean;
+  /** Docker's `forcerm`: print it for a step that failed, too. */
+  readonly forceRemove?: boolean;
   readonly quiet: boolean;
   readonly squash: boolean;
   readonly credentials: CredentialSource;

@@ -31,6 +31,7 @@ export interface LedgerOptions {
   readonly recordId: string;
   readonly noCache: boolean;
   readonly removeIntermediate: boolean;
+  readonly forceRemove: boolean;
   /** Say why a step is not cached. */
   readonly explain: boolean;
   readonly sourceDateEpoch: number | undefined;
@@ -111,6 +112,9 @@ export class Ledger {
       if (vertex !== undefined) this.#feed(vertex).show(this.#options.write);
     }
     const key = step.vertex === undefined ? undefined : this.#keys.get(step.vertex);
+    const containerId = step.vertex === undefined ? undefined : this.#feeds.get(step.vertex)?.containerId;
+    if (this.#options.forceRemove && containerId !== undefined)
+      this.#options.write(`Removing intermediate container ${containerId.slice(0, 12)}\n`);
     const feed = step.vertex === undefined ? undefined : this.#feeds.get(step.vertex);
     this.#records.push({
       number: step.number,
