@@ -96,11 +96,14 @@ async function toUnpack(
   const total = member.sizeBytes;
   const openSource = (): LayerSource =>
     member.kind === 'file' ? { path: member.path } : { stream: oneChunk(member.bytes) };
+  const report = (current: number): void =>
+    onProgress?.({ id: shortIdOf(diffId), status: 'Loading layer', current, total });
   return {
     diffId,
     openSource,
     compression: detectCompression(await readHead(member)),
-    onProgress: (current) => onProgress?.({ id: shortIdOf(diffId), status: 'Loading layer', current, total }),
+    onProgress: report,
+    onDone: () => report(total),
   };
 }
 

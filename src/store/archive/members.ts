@@ -89,7 +89,7 @@ export function cleanMemberPath(path: string): string {
 
 /** Where a symbolic link in the archive points, as a member path. */
 export function linkTargetOf(path: string, target: string): string {
-  return posix.join(posix.dirname(path), target);
+  return target.startsWith('/') ? target : posix.join(posix.dirname(path), target);
 }
 
 /** The error of an archive that cannot be right. */

@@ -18,6 +18,8 @@ export interface LayerToUnpack {
   readonly openSource: () => LayerSource;
   readonly compression: InputCompression | 'auto';
   readonly onProgress?: (readBytes: number) => void;
+  /** Its snapshot is there: unpacked now, or held before. */
+  readonly onDone?: () => void;
 }
 
 /** How a stack is unpacked. */
@@ -78,7 +80,7 @@ export class LayerUnpacker {
     const tasks = layers.map((layer, i) => {
       const place = { layer, chainId: chains[i] as ChainId, parent: chains[i - 1], parentReady };
       const task = this.#running.run(place.chainId, (own) => this.#place(place, gate, own), signal);
-      task.catch((error: unknown) => stop.abort(error));
+      task.then(layer.onDone, (error: unknown) => stop.abort(error));
       parentReady = task;
       return task;
     });
