@@ -11,6 +11,7 @@ import type { Log } from '#base/log/index.ts';
 import { planDockerfile } from '#build/frontend/index.ts';
 import { createBuilder } from '#build/index.ts';
 import type { Builder } from '#build/types.ts';
+import { listBuildCache } from '#engine/server/build/index.ts';
 import type { Route } from '#engine/server/core/index.ts';
 import { EventBus } from '#engine/server/events/index.ts';
 import type { EngineFacts } from '#engine/server/system/index.ts';
@@ -113,13 +114,14 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     countContainers: () => uses.counts(),
     listContainers: () => uses.list(),
     listVolumes: () => listVolumeUsage(volumeBackend),
-    listBuildCache: () => builder.listCache(),
+    listBuildCache: () => listBuildCache(builder),
   });
   const groups = groupRoutes({
     system,
     events,
     transfer,
     images: imageBackend,
+    build: { builder, events },
     networks: networkBackend,
     volumes: volumeBackend,
   });

@@ -1,5 +1,6 @@
 /** All routes of the engine, group by group. */
 import { type AuthBackend, createAuthRoutes } from '#engine/server/auth/index.ts';
+import { type BuildBackend, createBuildRoutes } from '#engine/server/build/index.ts';
 import type { Route } from '#engine/server/core/index.ts';
 import { createDistributionRoutes, type DistributionBackend } from '#engine/server/distribution/index.ts';
 import { createEventRoutes, type EventBus } from '#engine/server/events/index.ts';
@@ -14,6 +15,7 @@ export interface Backends {
   readonly events: EventBus;
   readonly transfer: AuthBackend & DistributionBackend;
   readonly images: ImageBackend;
+  readonly build: BuildBackend;
   readonly networks: NetworkBackend;
   readonly volumes: VolumeBackend;
 }
@@ -24,6 +26,7 @@ export function groupRoutes(backends: Backends): Readonly<Record<string, readonl
     System: [...createSystemRoutes(backends.system), ...createAuthRoutes(backends.transfer)],
     Events: createEventRoutes(backends.events),
     Images: createImageRoutes(backends.images),
+    Build: createBuildRoutes(backends.build),
     Distribution: createDistributionRoutes(backends.transfer),
     Networks: createNetworkRoutes(backends.networks),
     Volumes: createVolumeRoutes(backends.volumes),

@@ -1,4 +1,3 @@
-import type { Builder } from '#build/types.ts';
 import { Filters } from '#engine/protocol/index.ts';
 import type { EventBus } from '#engine/server/events/index.ts';
 import { type ImageBackend, summarizeImages } from '#engine/server/image/index.ts';
@@ -13,7 +12,7 @@ export interface SystemParts {
   countContainers(): Omit<Counts, 'images'>;
   listContainers(): Promise<readonly object[]>;
   listVolumes(): Promise<readonly object[]>;
-  listBuildCache(): ReturnType<Builder['listCache']>;
+  listBuildCache(): readonly object[];
 }
 
 /** Puts the system routes' backend together. */
@@ -35,22 +34,8 @@ export function createSystemBackend(parts: SystemParts): SystemBackend {
         : [],
       containers: wanted.containers ? await parts.listContainers() : [],
       volumes: wanted.volumes ? await parts.listVolumes() : [],
-      buildCache: wanted.buildCache ? parts.listBuildCache().map(wireCacheRecord) : [],
+      buildCache: wanted.buildCache ? parts.listBuildCache() : [],
     }),
-  };
-}
-
-function wireCacheRecord(record: ReturnType<Builder['listCache']>[number]): object {
-  return {
-    ID: record.id,
-    Type: 'regular',
-    Description: record.description,
-    InUse: record.inUse,
-    Shared: false,
-    Size: record.sizeBytes,
-    CreatedAt: record.createdAt.toISOString(),
-    LastUsedAt: record.usedAt.toISOString(),
-    UsageCount: 1,
   };
 }
 
