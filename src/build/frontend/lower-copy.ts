@@ -11,7 +11,7 @@ import { isDigest } from '#oci/digest/index.ts';
 import { refuseBuildkitFlags } from './dialect.ts';
 import { CONTENT_HASH, fileHistory } from './history.ts';
 import { destinationOf, nextWorkdir } from './paths.ts';
-import { type StageState, type StepResult, unsupported } from './state.ts';
+import { INLINE_NAME, type StageState, type StepResult, unsupported } from './state.ts';
 
 type CopyAction = Extract<FileAction, { readonly kind: 'copy' }>;
 type Transfer = AddInstruction | CopyInstruction;
@@ -178,7 +178,12 @@ function inlineGroup(stage: StageState, instruction: Transfer): readonly SourceG
       modeOctal: '0644',
     }),
   );
-  const edge = stage.addVertex({ kind: 'file', actions, cwd: '/' }, [stage.scratch()], instruction);
+  const edge = stage.addVertex(
+    { kind: 'file', actions, cwd: '/' },
+    [stage.scratch()],
+    instruction,
+    INLINE_NAME,
+  );
   return [{ edge, sources: files.map((file) => file.name), unpack: false }];
 }
 

@@ -7,7 +7,7 @@ import { chompHeredoc, findHeredocWord } from '#dockerfile/text/index.ts';
 import { refuseBuildkitFlags } from './dialect.ts';
 import { runHistory } from './history.ts';
 import { sizeOf } from './limits.ts';
-import { commandWords, type StageState, type StepResult, unsupported } from './state.ts';
+import { commandWords, INLINE_NAME, type StageState, type StepResult, unsupported } from './state.ts';
 
 /** Where a script given by a heredoc with a shebang is mounted. */
 const SCRIPT_DIRECTORY = '/dev/pipes';
@@ -87,7 +87,12 @@ function mountScript(
   inputs: Edge[],
 ): ExecMount {
   const write = { kind: 'write', path: `/${file.name}`, content: file.content, modeOctal: '0755' } as const;
-  const edge = stage.addVertex({ kind: 'file', actions: [write], cwd: '/' }, [stage.scratch()], instruction);
+  const edge = stage.addVertex(
+    { kind: 'file', actions: [write], cwd: '/' },
+    [stage.scratch()],
+    instruction,
+    INLINE_NAME,
+  );
   return {
     type: 'bind',
     target: SCRIPT_DIRECTORY,
@@ -99,7 +104,9 @@ function mountScript(
 
 function lowerMount(stage: StageState, mount: Mount, inputs: Edge[]): ExecMount {
   const target = mount.target || defaultTarget(mount);
-  const absolute = target.startsWith('/') ? target : `${stage.config.WorkingDir ?? ''}/${target}`;
+  // A secret given as a variable only is mounted nowhere.
+  const absolute =
+    target === '' || target.startsWith('/') ? target : `${stage.config.WorkingDir ?? ''}/${target}`;
   const input = inputOf(stage, mount, inputs);
   const options = mountOptions(mount);
   return {
@@ -114,6 +121,7 @@ function lowerMount(stage: StageState, mount: Mount, inputs: Edge[]): ExecMount 
 }
 
 function defaultTarget(mount: Mount): string {
+  if (mount.type === 'secret' && mount.env !== undefined) return '';
   if (mount.type === 'secret') {
     const id = mount.id || mount.source;
     return `/run/secrets/${id.slice(id.lastIndexOf('/') + 1)}`;

@@ -14,6 +14,9 @@ import { shellOf } from './config.ts';
 import { type Budget, INLINE_FILE_LIMIT } from './limits.ts';
 import type { FrontendOptions, PlannedStep } from './types.ts';
 
+/** What the vertex of inline files is called. */
+export const INLINE_NAME = 'prepare inline document';
+
 /** A step before it has a number. */
 export type StepDraft = Omit<PlannedStep, 'number' | 'total'>;
 
@@ -94,10 +97,10 @@ export class StageState {
     return this.#resolveFrom(name);
   }
 
-  /** Adds a vertex that belongs to `instruction`. */
-  addVertex(op: Op, inputs: readonly Edge[], instruction: StageInstruction): Edge {
+  /** Adds a vertex that belongs to `instruction`, and is shown as it unless it has a `name` of its own. */
+  addVertex(op: Op, inputs: readonly Edge[], instruction: StageInstruction, name?: string): Edge {
     const details: VertexDetails = {
-      name: displayText(instruction.keyword, instruction.text),
+      name: name ?? displayText(instruction.keyword, instruction.text),
       ranges: this.rangesOf(instruction.range),
       ignoreCache: this.shared.options.noCache && op.kind !== 'source',
       ...(op.kind === 'exec' ? { platform: this.platform } : {}),

@@ -258,7 +258,7 @@ export class Lexer {
   #replacement(name: string): string {
     const all = this.#peek() === '/';
     if (all) this.#next();
-    const pattern = this.#operand('/', true, "syntax error: missing '/' in ${}");
+    const pattern = this.#operand('/', true, `syntax error: missing '/' in \${}`);
     const replacement = this.#operand('}', true, "syntax error: missing '}'");
     const value = this.#lookup(name);
     if (value === undefined && this.#options.skipUnset) {
