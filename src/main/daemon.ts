@@ -6,8 +6,9 @@ import { createEngineServer, type EngineServer } from '#engine/server/core/index
 import { openEngine } from './engine/engine.ts';
 import { watchFaults } from './engine/faults.ts';
 import { listListeners } from './engine/listeners.ts';
+import { PRODUCT } from './engine/product.ts';
 import { type DaemonSettings, daemonUsage, readSettings } from './engine/settings.ts';
-import { PRODUCT, VERSION } from './engine/version.ts';
+import { VERSION } from './version.ts';
 
 /** Requests that are under way get this long when the daemon stops. */
 const GRACE_MS = 5000;

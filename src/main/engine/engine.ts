@@ -25,16 +25,17 @@ import { createVolumeStore } from '#runtime/volume/index.ts';
 import { createArchives } from '#store/archive/index.ts';
 import { openStore, type Store } from '#store/root/index.ts';
 import { measureTree } from '#store/snapshot/index.ts';
+import { VERSION } from '../version.ts';
 import { applyChanges } from './changes.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
 import { missingChangesets } from './missing.ts';
+import { PRODUCT } from './product.ts';
 import { registryClientOptions } from './registry.ts';
 import { createNetworkBackend, createVolumeBackend, listVolumeUsage, noContainers } from './resources.ts';
 import { groupRoutes } from './routes.ts';
 import type { DaemonSettings } from './settings.ts';
 import { createSystemBackend } from './system-backend.ts';
-import { PRODUCT, VERSION } from './version.ts';
 
 /** A running engine without its listeners. */
 export interface Engine extends AsyncDisposable {

@@ -1,0 +1,2 @@
+/** Our name in headers and to people. */
+export const PRODUCT = 'Slipway';
