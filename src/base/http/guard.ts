@@ -5,7 +5,7 @@ import { CodedError } from '#base/errors/index.ts';
 /** Parser limits for `http.createServer`: one slow or huge head must not cost others anything. */
 export const HTTP_LIMITS = {
   maxHeaderSize: 64 * 1024,
-  headersTimeout: 10_000,
+  headersTimeout: 8_000,
   connectionsCheckingInterval: 2_000,
   requireHostHeader: true,
   noDelay: true,

@@ -20,6 +20,8 @@ import { runInScope } from './scope.ts';
 import type { EngineServer, EngineServerOptions, Listener, Route } from './types.ts';
 
 const VERSION_PREFIX = /^\/v([0-9]{1,4}\.[0-9]{1,4})(?=\/|$)/;
+/** A connection without a request is closed after this time. */
+const IDLE_MS = 60_000;
 const NEWEST = checkApiVersion(API_VERSION);
 
 /** Serves routes with Docker's rules of versions, errors and hijacking. Nothing listens before `listen`. */
@@ -70,7 +72,7 @@ class HttpEngineServer implements EngineServer {
       ...HTTP_LIMITS,
       shouldUpgradeCallback: isUpgrade,
       requestTimeout: 0,
-      keepAliveTimeout: 60_000,
+      keepAliveTimeout: IDLE_MS,
     };
     const server =
       listener.kind === 'tcp' && listener.tls !== undefined
@@ -106,6 +108,7 @@ class HttpEngineServer implements EngineServer {
     server.on('clientError', (error: ParserError, socket) => onClientError(error, socket as Socket));
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
+      socket.setTimeout(IDLE_MS);
       socket.once('close', () => this.#sockets.delete(socket));
     });
     return server;
@@ -127,6 +130,7 @@ class HttpEngineServer implements EngineServer {
     upgrade: string | undefined,
   ): Promise<void> {
     const startedAt = performance.now();
+    request.socket.setTimeout(0);
     const keepAlive = response.shouldKeepAlive;
     const life = followClient(request.socket, response);
     this.#running.add(life.abort);
