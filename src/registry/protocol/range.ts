@@ -14,8 +14,7 @@ export interface ByteRange {
  * @throws {CodedError} `invalid_argument` about a `range`: malformed, reversed, or unsafe as a number.
  */
 export function parseChunkRange(header: string): ByteRange {
-  // Docker's own clients of old wrote `bytes 0-1023/*`; nobody needs that form refused.
-  const match = /^(?:bytes[ =])?([0-9]{1,16})-([0-9]{1,16})(?:\/(?:\*|[0-9]{1,16}))?$/.exec(header);
+  const match = /^([0-9]{1,16})-([0-9]{1,16})$/.exec(header);
   const start = Number(match?.[1]);
   const end = Number(match?.[2]) + 1;
   if (match === null || start >= end || !Number.isSafeInteger(end)) {
