@@ -1,24 +1,399 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { NEEDS_BUILD_HOST, withBuilder } from '../../test/support/build.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import { parseReference } from '#oci/reference/index.ts';
+import { NEEDS_BUILD_HOST, type TestBuild, withBuilder } from '../../test/support/build.ts';
 
 const options = { skip: NEEDS_BUILD_HOST };
 
-test('a build runs its steps, keeps their changes and prints what the classic builder prints', options, () =>
-  withBuilder(async ({ build, read, store }) => {
-    const files = {
-      Dockerfile:
-        'FROM busybox\nENV A=b\nRUN echo hello && echo $A > /made\nCOPY app.txt /app/\nCMD ["cat", "/made"]\n',
-      'app.txt': 'text\n',
-    };
-    const { parseReference } = await import('#oci/reference/index.ts');
-    const first = await build(files, { tags: [parseReference('demo-push:v1')] });
-    console.log(first.output);
-    assert.equal(read(first.image, 'made'), 'b\n');
-    assert.equal(read(first.image, 'app/app.txt'), 'text\n');
-    const second = await build(files, { tags: [parseReference('demo-push:v1')] });
-    console.log(second.output);
+const APP = {
+  Dockerfile:
+    'FROM busybox\nENV A=b\nRUN echo hello && echo $A > /made\nCOPY app.txt /app/\nCMD ["cat", "/made"]\n',
+  'app.txt': 'text\n',
+};
+
+/** Ids differ from run to run. */
+function withoutIds(output: string): string {
+  return output.replace(/\b[0-9a-f]{12}\b/g, 'ID');
+}
+
+test('a build prints what the classic builder prints', options, () =>
+  withBuilder(async ({ build, read }) => {
+    const tags = [parseReference('demo-push:v1'), parseReference('localhost:5000/x/y')];
+    const { output, image } = await build(APP, { tags });
+    assert.equal(
+      withoutIds(output),
+      `Step 1/5 : FROM busybox
+ ---> ID
+Step 2/5 : ENV A=b
+ ---> ID
+Step 3/5 : RUN echo hello && echo $A > /made
+ ---> Running in ID
+hello
+Removing intermediate container ID
+ ---> ID
+Step 4/5 : COPY app.txt /app/
+ ---> ID
+Step 5/5 : CMD ["cat", "/made"]
+ ---> ID
+Successfully built ID
+Successfully tagged demo-push:v1
+Successfully tagged localhost:5000/x/y:latest
+`,
+    );
+    assert.equal(read(image, 'made'), 'b\n');
+    assert.equal(read(image, 'app/app.txt'), 'text\n');
+    assert.match(
+      output,
+      new RegExp(`---> ${image.id.slice(7, 19)}\nSuccessfully built ${image.id.slice(7, 19)}\n`),
+    );
+  }),
+);
+
+test('the same build again is wholly from the cache and gives the same image', options, () =>
+  withBuilder(async ({ build }) => {
+    const first = await build(APP);
+    const second = await build(APP, { tags: [parseReference('again')] });
     assert.equal(second.image.id, first.image.id);
-    console.log(JSON.stringify(store.images.getImage('demo-push:v1').config, null, 1));
+    assert.equal(second.output.match(/Using cache/g)?.length, 4);
+    assert.doesNotMatch(second.output, /Running in|Not cached/);
+    const third = await build(APP, { noCache: true });
+    assert.notEqual(third.image.id, first.image.id);
+    assert.doesNotMatch(third.output, /Using cache|Not cached/);
+  }),
+);
+
+test('history and config look as Docker shows them', options, () =>
+  withBuilder(async ({ build }) => {
+    const { image } = await build(
+      {
+        Dockerfile:
+          'FROM busybox\nMAINTAINER me\nWORKDIR /w\nWORKDIR /w\nARG V=1\nRUN touch x\nRUN true\nCOPY a b/ /w/\nLABEL k=v\n',
+        a: 'a',
+        'b/c': 'c',
+      },
+      { labels: { who: 'cli' } },
+    );
+    const history = image.config.history ?? [];
+    assert.deepEqual(
+      history
+        .slice(1)
+        .map(
+          (entry) =>
+            `${(entry.created_by ?? '').replace(/[0-9a-f]{64}/, 'HASH')}${entry.empty_layer ? ' (empty)' : ''}`,
+        ),
+      [
+        '/bin/sh -c #(nop)  MAINTAINER me (empty)',
+        '/bin/sh -c #(nop) WORKDIR /w',
+        '/bin/sh -c #(nop) WORKDIR /w (empty)',
+        '/bin/sh -c #(nop)  ARG V=1 (empty)',
+        '|1 V=1 /bin/sh -c touch x',
+        '|1 V=1 /bin/sh -c true (empty)',
+        '/bin/sh -c #(nop) COPY multi:HASH in /w/ ',
+        '/bin/sh -c #(nop)  LABEL k=v (empty)',
+        '/bin/sh -c #(nop)  LABEL who=cli (empty)',
+      ],
+    );
+    assert.equal(history.filter((entry) => !entry.empty_layer).length, image.layers.length);
+    assert.equal(image.config.author, 'me');
+    assert.deepEqual(image.config.config?.Labels, { k: 'v', who: 'cli' });
+    assert.equal(image.config.config?.WorkingDir, '/w');
+    assert.equal(image.config.architecture, 'amd64');
+  }),
+);
+
+test('why a step is not cached is said: file, argument, instruction, removed entry', options, () =>
+  withBuilder(async ({ build, builder }) => {
+    const files = {
+      Dockerfile: 'FROM busybox\nARG V=1\nCOPY . /src\nRUN echo $V\nRUN date\n',
+      'app.py': '1',
+      'lib/x.py': 'x',
+    };
+    const reasons = ({ output }: TestBuild): readonly string[] =>
+      [...output.matchAll(/---> Not cached: (.*)/g)].map(([, reason]) => reason ?? '');
+    const request = { tags: [parseReference('why')] };
+    assert.deepEqual(reasons(await build(files, request)), []);
+    assert.deepEqual(reasons(await build({ ...files, 'lib/x.py': 'y' }, request)), [
+      'file lib/x.py changed',
+      'an earlier step changed',
+      'an earlier step changed',
+    ]);
+    assert.deepEqual(
+      reasons(await build({ ...files, 'lib/z.py': 'y' }, request))[0],
+      'file lib/x.py changed',
+    );
+    assert.deepEqual(reasons(await build(files, request)), []);
+    assert.deepEqual(reasons(await build(files, { ...request, buildArgs: { V: '2' } })), [
+      'env V changed',
+      'env V changed',
+    ]);
+    const edited = { ...files, Dockerfile: files.Dockerfile.replace('RUN date', 'RUN date -u') };
+    assert.deepEqual(reasons(await build(edited, request)), ['the instruction changed']);
+    await builder.pruneCache({ all: true });
+    assert.deepEqual(reasons(await build(edited, request)), [
+      'its cache entry was removed',
+      'its cache entry was removed',
+    ]);
+  }),
+);
+
+test('times of files do not count for the cache, content and mode do', options, () =>
+  withBuilder(async ({ build }) => {
+    const files = { Dockerfile: 'FROM busybox\nCOPY a /a\nCOPY d /d\n', a: '1', 'd/b': '2', unused: 'u' };
+    await build(files);
+    await delay(1100);
+    const cached = async (changed: Readonly<Record<string, string>>): Promise<number> =>
+      (await build({ ...files, ...changed })).output.match(/Using cache/g)?.length ?? 0;
+    assert.equal(await cached({}), 2);
+    assert.equal(await cached({ unused: 'other' }), 2);
+    assert.equal(await cached({ 'd/b': '3' }), 1);
+  }),
+);
+
+test("a failing step ends the build with Docker's words and help, and leaves nothing behind", options, () =>
+  withBuilder(async ({ build, builder, store, dir }) => {
+    const failure = await build({
+      Dockerfile: 'FROM busybox\nRUN echo out; echo "went wrong" >&2; exit 127\nRUN echo never\n',
+    }).then(
+      () => assert.fail('it should fail'),
+      (error: Error & { output: string; help?: { id: string; cause: string }; data?: unknown }) => error,
+    );
+    assert.equal(
+      failure.message,
+      'The command \'/bin/sh -c echo out; echo "went wrong" >&2; exit 127\' returned a non-zero code: 127',
+    );
+    assert.equal(failure.help?.id, 'build/run-failed');
+    assert.match(
+      failure.help?.cause ?? '',
+      /line 2 .*went wrong.*127 usually means: a command was not found/,
+    );
+    assert.match(failure.output, /out\n/);
+    assert.doesNotMatch(failure.output, /never|Removing/);
+    const [record] = builder.listRecords(1);
+    assert.equal(record?.error, failure.message);
+    assert.deepEqual(
+      record?.steps.map(({ number, error }) => [number, error === undefined]),
+      [[2, false]],
+    );
+    assert.match(record?.steps[0]?.log ?? '', /out\nwent wrong\n/);
+    assert.deepEqual(store.snapshots.listActive(), []);
+    assert.deepEqual(readdirSync(join(dir, 'root/build/mounts')), []);
+  }),
+);
+
+test('cancelling stops the running command at once and leaves nothing mounted', options, () =>
+  withBuilder(async ({ build, builder, store, dir }) => {
+    const stop = new AbortController();
+    const begun = performance.now();
+    const building = build({ Dockerfile: 'FROM busybox\nRUN sleep 100\n' }, { signal: stop.signal });
+    building.catch(() => undefined);
+    while (!readFileSync('/proc/self/mounts', 'utf8').includes(`${dir}/root/build/mounts`)) await delay(10);
+    await delay(300);
+    stop.abort(new Error('the client is gone'));
+    await assert.rejects(building, { message: 'the client is gone' });
+    assert.ok(performance.now() - begun < 5000);
+    assert.deepEqual(store.snapshots.listActive(), []);
+    assert.equal(readFileSync('/proc/self/mounts', 'utf8').includes(`${dir}/root/build`), false);
+    assert.equal(builder.listRecords(1)[0]?.error, 'the client is gone');
+    assert.deepEqual(
+      readdirSync(join(dir, 'root/build')).filter((name) => !name.startsWith('trash')),
+      ['mounts'],
+    );
+  }),
+);
+
+test(
+  'stages: names, numbers, images, --target, unused ones are not built, independent ones run side by side',
+  options,
+  () =>
+    withBuilder(async ({ build, read, list }) => {
+      const Dockerfile = `FROM busybox AS one
+RUN sleep 1; echo 1 > /one; chown 5:6 /one
+FROM busybox AS unused
+RUN exit 1
+FROM busybox AS two
+RUN sleep 1; echo 2 > /two
+FROM scratch AS last
+COPY --from=one /one /a/
+COPY --from=2 /two /b
+COPY --from=busybox /bin/busybox /bin/busybox
+COPY --from=one --chown=7:8 /one /c
+`;
+      const begun = performance.now();
+      const { image, output } = await build({ Dockerfile });
+      assert.ok(performance.now() - begun < 1900, 'the two sleeping stages ran side by side');
+      assert.equal(read(image, 'a/one') + read(image, 'b'), '1\n2\n');
+      assert.deepEqual(
+        list(image, '.').map((line) => line.split(' ').slice(1).join(' ')),
+        ['0:0', '0:0 a', '5:6 a/one', '0:0 b', '0:0 bin', '0:0 bin/busybox', '7:8 c'],
+      );
+      assert.doesNotMatch(output, /exit 1/);
+      assert.match(output, /Step 5\/9 : FROM scratch AS last\n ---> \nStep 6\/9/);
+      const two = await build({ Dockerfile }, { target: 'two' });
+      assert.equal(read(two.image, 'two'), '2\n');
+      assert.match(two.output, /^Step 1\/2 : FROM busybox AS two/);
+      assert.match(two.output, /Using cache/);
+    }),
+);
+
+test('copying from a stage that ran again but made the same files is cached', options, () =>
+  withBuilder(async ({ build }) => {
+    const Dockerfile =
+      'FROM busybox AS maker\nARG N\nRUN echo $N > /noise; echo same > /out\nFROM busybox\nCOPY --from=maker /out /out\nRUN echo expensive\n';
+    await build({ Dockerfile }, { buildArgs: { N: '1' } });
+    const { output } = await build({ Dockerfile }, { buildArgs: { N: '2' } });
+    assert.match(output, /COPY --from=maker \/out \/out\n ---> Using cache/);
+    assert.match(output, /RUN echo expensive\n ---> Using cache/);
+  }),
+);
+
+test('two builds of the same thing at once run its steps once', options, () =>
+  withBuilder(async ({ build }) => {
+    const Dockerfile =
+      'FROM busybox\nRUN sleep 0.5; head -c 8 /dev/urandom | base64 > /random; cat /random\n';
+    const [first, second] = await Promise.all([build({ Dockerfile }), build({ Dockerfile })]);
+    assert.equal(first.image.layers[1]?.diffId, second.image.layers[1]?.diffId);
+    assert.match(first.output, /=\n/);
+    assert.match(second.output, /=\n/);
+  }),
+);
+
+test('ADD unpacks archives of the context, keeps what is fetched, and tells about broken ones', options, () =>
+  withBuilder(async ({ build, list, read, dir }) => {
+    const { execFileSync } = await import('node:child_process');
+    execFileSync(
+      'sh',
+      [
+        '-c',
+        'mkdir t t/d && echo x > t/d/x && chmod 4755 t/d/x && tar -C t --owner=3 --group=4 -czf t.tgz d && printf "\\037\\213no" > bad.gz',
+      ],
+      { cwd: dir },
+    );
+    const tgz = readFileSync(join(dir, 't.tgz'));
+    const server = createServer((_, response) => {
+      response.setHeader('Last-Modified', 'Sat, 03 Feb 2001 04:05:06 GMT').end(tgz);
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/t.tgz`;
+    try {
+      const { writeFileSync, mkdtempSync, mkdirSync } = await import('node:fs');
+      const context = mkdtempSync(join(dir, 'add-'));
+      mkdirSync(join(context, 'plain'));
+      writeFileSync(join(context, 't.tgz'), tgz);
+      writeFileSync(join(context, 'bad.gz'), readFileSync(join(dir, 'bad.gz')));
+      writeFileSync(
+        join(context, 'Dockerfile'),
+        `FROM busybox\nRUN mkdir -p /real && ln -s /real /link\nADD t.tgz /link/sub\nADD bad.gz /kept/\nADD ${url} /fetched/\nCOPY t.tgz /copied/\n`,
+      );
+      const { image } = await build({}, { context: { kind: 'directory', path: context } });
+      assert.deepEqual(
+        list(image, 'real').map((line) => line.trim()),
+        ['drwxr-xr-x 0:0', 'drwxr-xr-x 0:0 sub', 'drwxr-xr-x 3:4 sub/d', '-rwsr-xr-x 3:4 sub/d/x'],
+      );
+      assert.deepEqual(list(image, 'fetched')[1], '-rw------- 0:0 t.tgz');
+      assert.equal(list(image, 'copied').length, 2);
+      assert.equal(list(image, 'kept').length, 2);
+      assert.equal(read(image, 'real/sub/d/x'), 'x\n');
+    } finally {
+      server.close();
+    }
+  }),
+);
+
+test('a missing Dockerfile is named, with what was found instead', options, () =>
+  withBuilder(async ({ build }) => {
+    const failure = async (files: Readonly<Record<string, string>>, dockerfile?: string) =>
+      build(files, dockerfile === undefined ? {} : { dockerfile }).then(
+        () => assert.fail('it should fail'),
+        ({ message, help }: Error & { help?: { fix?: readonly string[] } }) => [message, help?.fix],
+      );
+    assert.deepEqual(await failure({ 'Dockerfile.prod': 'FROM scratch' }), [
+      'Cannot locate specified Dockerfile: Dockerfile',
+      ['build with -f Dockerfile.prod'],
+    ]);
+    assert.deepEqual((await failure({ x: '' }, 'sub/My'))[0], 'Cannot locate specified Dockerfile: sub/My');
+    assert.match(
+      String((await failure({ x: '' }, '../Dockerfile'))[0]),
+      /forbidden path outside the build context/,
+    );
+    assert.match((await build({ dockerfile: 'FROM busybox\n' })).output, /Successfully built/);
+    assert.match(
+      (await build({ 'a/b': 'FROM busybox\n' }, { dockerfile: 'a/b' })).output,
+      /Successfully built/,
+    );
+  }),
+);
+
+test('quiet gives the id alone, or everything when it fails', options, () =>
+  withBuilder(async ({ build }) => {
+    const { output, image } = await build(APP, { quiet: true });
+    assert.equal(output, `${image.id}\n`);
+    await assert.rejects(
+      build({ Dockerfile: 'FROM busybox\nRUN echo seen; exit 3\n' }, { quiet: true }),
+      ({ output }: { output: string }) => {
+        assert.match(output, /^Step 1\/2[\s\S]*seen\n/);
+        return true;
+      },
+    );
+  }),
+);
+
+test('ONBUILD triggers run after FROM, and an unused build argument is told', options, () =>
+  withBuilder(async ({ build, read }) => {
+    await build(
+      { Dockerfile: 'FROM busybox\nONBUILD COPY f /f\nONBUILD RUN echo triggered > /t\n' },
+      { tags: [parseReference('trigger')] },
+    );
+    const { output, image } = await build(
+      { Dockerfile: 'FROM trigger\nRUN cat /f /t\n', f: 'file\n' },
+      { buildArgs: { NOPE: '1', ALSO: '2' } },
+    );
+    assert.equal(
+      withoutIds(output),
+      `Step 1/2 : FROM trigger
+# Executing 2 build triggers
+ ---> Running in ID
+Removing intermediate container ID
+ ---> ID
+Step 2/2 : RUN cat /f /t
+ ---> Running in ID
+file
+triggered
+Removing intermediate container ID
+ ---> ID
+[Warning] One or more build-args [ALSO NOPE] were not consumed
+Successfully built ID
+`,
+    );
+    assert.equal(read(image, 't'), 'triggered\n');
+    assert.equal(image.config.config?.OnBuild, undefined);
+  }),
+);
+
+test('SOURCE_DATE_EPOCH fixes the times of the config', options, () =>
+  withBuilder(async ({ build }) => {
+    const { image } = await build(APP, { buildArgs: { SOURCE_DATE_EPOCH: '1000000000' } });
+    assert.equal(image.config.created, '2001-09-09T01:46:40.000Z');
+    assert.deepEqual(
+      [...new Set((image.config.history ?? []).slice(1).map(({ created }) => created))],
+      ['2001-09-09T01:46:40.000Z'],
+    );
+  }),
+);
+
+test('FROM scratch alone makes nothing, a base alone is only tagged', options, () =>
+  withBuilder(async ({ build, store }) => {
+    await assert.rejects(build({ Dockerfile: 'FROM scratch\n' }), {
+      message: 'No image was generated. Is your Dockerfile empty?',
+    });
+    const { image } = await build({ Dockerfile: 'FROM busybox\n' }, { tags: [parseReference('same')] });
+    assert.equal(image.id, store.images.getImage('busybox').id);
+    const empty = await build({ Dockerfile: 'FROM scratch\nCMD ["x"]\n' });
+    assert.deepEqual(empty.image.layers, []);
   }),
 );
