@@ -21,6 +21,11 @@ export class Filters {
     return this.get(key).length > 0;
   }
 
+  /** These filters and one more value. */
+  with(key: string, value: string): Filters {
+    return new Filters(new Map([...this.#values, [key, [...this.get(key), value]]]));
+  }
+
   get size(): number {
     return this.#values.size;
   }

@@ -36,7 +36,7 @@ export interface ListOptions {
 /** `GET /images/json`. */
 export function listImages(backend: ImageBackend, context: RequestContext): void {
   const { query } = context;
-  const filters = query.filters();
+  const filters = withOldFilter(query.filters(), context);
   filters.checkKnown(FILTERS);
   const summaries = summarizeImages(backend, {
     filters,
@@ -48,6 +48,12 @@ export function listImages(backend: ImageBackend, context: RequestContext): void
     200,
     summaries.map((summary) => forVersion(summary, context)),
   );
+}
+
+/** Before 1.28 a name was given as `filter`. */
+function withOldFilter(filters: Filters, context: RequestContext): Filters {
+  const name = context.query.get('filter');
+  return context.atLeast(28) || !name ? filters : filters.with('reference', name);
 }
 
 /** Fields and placeholders that older clients expect. */
