@@ -14,23 +14,53 @@ const INTERRUPTED_EXIT = 130;
 
 /** Runs the client with this process's words, environment and streams. */
 export async function main(): Promise<void> {
-  const interrupted = new AbortController();
-  const onInterrupt = (): void => {
-    if (interrupted.signal.aborted) process.exit(INTERRUPTED_EXIT);
-    interrupted.abort(new Error('interrupted'));
-  };
-  process.on('SIGINT', onInterrupt);
-  process.on('SIGTERM', onInterrupt);
+  const signals = new Signals();
   // A reader that goes away (`slipway logs x | head`) ends the command without a word.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(0));
-  const code = await runCli(process.argv.slice(2), contextMaker(interrupted.signal), CLIENT_VERSION);
+  const code = await runCli(process.argv.slice(2), contextMaker(signals), CLIENT_VERSION);
   process.exitCode = code;
   if (process.stdout.writableLength > 0)
     await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
   process.exit(code);
 }
 
-function contextMaker(signal: AbortSignal): ContextMaker {
+/** SIGINT and SIGTERM end the command, the second time at once; a command may take all signals for its container. */
+class Signals {
+  readonly #interrupted = new AbortController();
+  #handler: ((signal: NodeJS.Signals) => void) | undefined;
+
+  constructor() {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => this.#onSignal(name));
+  }
+
+  get interrupted(): AbortSignal {
+    return this.#interrupted.signal;
+  }
+
+  intercept(handler: (signal: NodeJS.Signals) => void): () => void {
+    this.#handler = handler;
+    const others = (['SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const).map((name) => {
+      const listener = (): void => handler(name);
+      process.on(name, listener);
+      return () => process.off(name, listener);
+    });
+    return () => {
+      this.#handler = undefined;
+      for (const stop of others) stop();
+    };
+  }
+
+  #onSignal(name: NodeJS.Signals): void {
+    if (this.#handler !== undefined) {
+      this.#handler(name);
+      return;
+    }
+    if (this.#interrupted.signal.aborted) process.exit(INTERRUPTED_EXIT);
+    this.#interrupted.abort(new Error('interrupted'));
+  }
+}
+
+function contextMaker(signals: Signals): ContextMaker {
   return ({ host, context, configDir }) => {
     const homeDir = process.env['HOME'] || homedir();
     const dir = configDir ?? process.env['DOCKER_CONFIG'] ?? join(homeDir, '.docker');
@@ -46,8 +76,10 @@ function contextMaker(signal: AbortSignal): ContextMaker {
       homeDir,
       program: basename(process.env['SLIPWAY_PROGRAM'] ?? 'slipway'),
       configPath,
+      selfCommand: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
       engineChoice: { ...(host ? { host } : {}), ...(context ? { context } : {}) },
-      signal,
+      signal: signals.interrupted,
+      interceptSignals: (handler) => signals.intercept(handler),
       stdin: {
         get isTTY() {
           return process.stdin.isTTY === true;

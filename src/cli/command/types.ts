@@ -49,9 +49,14 @@ export interface CliContext {
   /** Name people type, for help and fixes. */
   readonly program: string;
   readonly configPath: string;
+  /** Program and first words that start this program again, for services in the background. */
+  readonly selfCommand: readonly string[];
   /** Value of `-H`, `--context`: which engine the user named. */
   readonly engineChoice: { readonly host?: string; readonly context?: string };
+  /** Aborted by SIGINT and SIGTERM, unless somebody has taken the signals. */
   readonly signal: AbortSignal;
+  /** Takes the signals that come from now on; the function returned gives them back. */
+  interceptSignals(handler: (signal: NodeJS.Signals) => void): () => void;
   engine(): Promise<EngineClient>;
   config(): Promise<DockerConfig>;
 }

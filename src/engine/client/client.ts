@@ -40,6 +40,8 @@ export interface EngineClient {
   /** The answer itself, whatever its status. */
   send(method: Method, path: string, options?: CallOptions): Promise<EngineResponse>;
   hijack(method: Method, path: string, options?: CallOptions): Promise<HijackedStream>;
+  /** Reads an answer of `send` to its end and throws when it is a failure. */
+  check(response: EngineResponse): Promise<void>;
 }
 
 const ANSWER_LIMIT_BYTES = 256 * 1024 * 1024;
@@ -78,6 +80,10 @@ export function createEngineClient(
   return {
     endpoint,
     send,
+    async check(response) {
+      if (response.status >= 400) throw await readError(response);
+      await readText(response);
+    },
     async call<T>(method: Method, path: string, options?: CallOptions): Promise<T> {
       const response = await ok(method, path, options);
       const text = await readText(response);
