@@ -83,7 +83,7 @@ export class StageTable {
     throw new CodedError('invalid_argument', message, {
       subject: { kind: 'stage', name },
       help: {
-        id: 'build-target-unknown',
+        id: 'build/no-such-target',
         cause:
           names.length === 0 ? 'no stage of the Dockerfile has a name' : `the stages are ${names.join(', ')}`,
         fix: similar === undefined ? [] : [`--target ${similar}`],
@@ -207,7 +207,7 @@ export function at<T>(range: LineRange, action: () => T): T {
 export function noStages(): DockerfileSyntaxError {
   return new DockerfileSyntaxError('dockerfile contains no stages to build', undefined, {
     help: {
-      id: 'dockerfile-no-from',
+      id: 'dockerfile/no-from',
       cause: 'there is no FROM instruction',
       fix: ['start the Dockerfile with FROM <image>'],
     },
@@ -219,7 +219,7 @@ function baseNameOf(stage: Stage, global: GlobalArguments, escapeChar: Escape): 
   if (name !== '') return name;
   throw new CodedError('invalid_argument', `base name (${stage.from.base}) should not be blank`, {
     help: {
-      id: 'dockerfile-blank-base',
+      id: 'dockerfile/blank-base',
       cause: 'a variable in FROM has no value',
       fix: ['give the ARG before FROM a default, or pass --build-arg'],
     },

@@ -90,7 +90,7 @@ export function replace(
 export function tooLarge(limit: number): CodedError {
   return new CodedError('resource_exhausted', `variable expansion is larger than ${limit} characters`, {
     help: {
-      id: 'expansion-too-large',
+      id: 'dockerfile/expansion-too-large',
       cause: 'a variable refers to others that double at each step',
       fix: ['shorten the values of ARG and ENV'],
     },

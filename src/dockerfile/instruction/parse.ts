@@ -17,7 +17,7 @@ import { parseOnbuild } from './onbuild.ts';
 import { parseRun } from './run.ts';
 import { parseShell } from './shell.ts';
 import { parseStopsignal } from './stopsignal.ts';
-import { withSuggestion } from './suggest.ts';
+import { findSimilar, withSuggestion } from './suggest.ts';
 import type { ArgInstruction, Dockerfile, FromInstruction, Instruction, StageInstruction } from './types.ts';
 import { parseUser } from './user.ts';
 import { parseVolume } from './volume.ts';
@@ -80,7 +80,7 @@ export function parseStages(statements: readonly Statement[]): Dockerfile {
 
 const NO_STAGE = {
   help: {
-    id: 'dockerfile-no-from',
+    id: 'dockerfile/no-from',
     cause: 'only ARG may stand before the first FROM',
     fix: ['start the Dockerfile with FROM <image>'],
   },
@@ -104,5 +104,13 @@ function unknownInstruction(keyword: string): CodedError {
   const message = withSuggestion(`unknown instruction: ${keyword}`, keyword, KEYWORDS, {
     caseSensitive: false,
   });
-  return new CodedError('invalid_argument', message);
+  const similar = findSimilar(keyword, KEYWORDS, { caseSensitive: false });
+  return new CodedError('invalid_argument', message, {
+    subject: { kind: 'instruction', name: keyword },
+    help: {
+      id: 'dockerfile/unknown-instruction',
+      cause: 'each line starts with an instruction, or continues the line before that ends in a backslash',
+      fix: similar === undefined ? [] : [`replace ${keyword} by ${similar}`],
+    },
+  });
 }

@@ -170,7 +170,7 @@ class TextParser {
     }
     throw new CodedError('invalid_argument', 'unterminated heredoc', {
       help: {
-        id: 'heredoc-unterminated',
+        id: 'dockerfile/unterminated-heredoc',
         cause: `no line holds only "${heredoc.name}"`,
         fix: [`add a line with only ${heredoc.name} after the document`],
       },
