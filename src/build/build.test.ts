@@ -110,22 +110,22 @@ test('history and config look as Docker shows them', options, () =>
 test('why a step is not cached is said: file, argument, instruction, removed entry', options, () =>
   withBuilder(async ({ build, builder }) => {
     const files = {
-      Dockerfile: 'FROM busybox\nARG V=1\nCOPY . /src\nRUN echo $V\nRUN date\n',
-      'app.py': '1',
-      'lib/x.py': 'x',
+      Dockerfile: 'FROM busybox\nARG V=1\nCOPY src /src\nRUN echo $V\nRUN date\n',
+      'src/app.py': '1',
+      'src/lib/x.py': 'x',
     };
     const reasons = ({ output }: TestBuild): readonly string[] =>
       [...output.matchAll(/---> Not cached: (.*)/g)].map(([, reason]) => reason ?? '');
     const request = { tags: [parseReference('why')] };
     assert.deepEqual(reasons(await build(files, request)), []);
-    assert.deepEqual(reasons(await build({ ...files, 'lib/x.py': 'y' }, request)), [
-      'file lib/x.py changed',
+    assert.deepEqual(reasons(await build({ ...files, 'src/lib/x.py': 'y' }, request)), [
+      'file src/lib/x.py changed',
       'an earlier step changed',
       'an earlier step changed',
     ]);
     assert.deepEqual(
-      reasons(await build({ ...files, 'lib/z.py': 'y' }, request))[0],
-      'file lib/x.py changed',
+      reasons(await build({ ...files, 'src/lib/z.py': 'y' }, request))[0],
+      'file src/lib/x.py changed',
     );
     assert.deepEqual(reasons(await build(files, request)), []);
     assert.deepEqual(reasons(await build(files, { ...request, buildArgs: { V: '2' } })), [

@@ -59,7 +59,7 @@ export function createBuildCache(options: BuildCacheOptions): BuildCache {
     call.job.lease.add({ kind: 'snapshot', key: row.snapshot });
     rows.markUsed(row.key);
     for (const position of call.job.positionsOf(call.vertex)) {
-      if (rows.findPosition(position) === undefined) rows.put(row, [position]);
+      if (rows.findPosition(position) !== row.key) rows.setPosition(position, row.key);
     }
     const { id, layer, sourceHash } = row.document;
     const parent = call.inputs[0];

@@ -28,7 +28,11 @@ export class CacheRows {
 
   put(row: CacheRow, positions: readonly string[]): void {
     this.#pending.set(row.key, row);
-    for (const position of positions) this.#pendingPositions.set(position, row.key);
+    for (const position of positions) this.setPosition(position, row.key);
+  }
+
+  setPosition(position: string, key: string): void {
+    this.#pendingPositions.set(position, key);
   }
 
   /** Changes the layer rows of a snapshot, written or not. */

@@ -6,6 +6,7 @@ import type { Edge } from '#build/graph/types.ts';
 import { expand } from '#dockerfile/expand/index.ts';
 import { parseStages } from '#dockerfile/instruction/index.ts';
 import type { Dockerfile, LabelInstruction, StageInstruction } from '#dockerfile/instruction/types.ts';
+import { failOnWarnings, lintText } from '#dockerfile/lint/index.ts';
 import { DockerfileSyntaxError, parseText } from '#dockerfile/text/index.ts';
 import type { LineRange, ParsedText } from '#dockerfile/text/types.ts';
 import { GlobalArguments, StageArguments } from './arguments.ts';
@@ -52,6 +53,23 @@ export async function plan(options: FrontendOptions, bridge: FrontendBridge): Pr
   for (const index of order) planner.planStage(index, index === target.index);
   noteArguments(file, global);
   return finish(planner, { options, text, file, global, target: target.index });
+}
+
+/** The classic builder knows one piece of advice; BuildKit's may end the build. */
+function warningsOf(text: ParsedText, options: FrontendOptions): BuildPlan['warnings'] {
+  if (options.dialect === 'classic') {
+    return text.warnings.map(({ message, range, url }) => ({
+      rule: 'NoEmptyContinuation',
+      message,
+      line: range.start,
+      url,
+    }));
+  }
+  const check = options.buildArgs['BUILDKIT_DOCKERFILE_CHECK'];
+  const lintOptions = typeof check === 'string' ? { check } : {};
+  const warnings = lintText(text, lintOptions);
+  failOnWarnings(text, warnings, lintOptions);
+  return warnings.map(({ rule, message, line, url }) => ({ rule, message, line, url }));
 }
 
 /** The classic builder puts the file's name before what is wrong with its text. */
@@ -258,11 +276,6 @@ function finish(
     target: context.target,
     platform,
     unusedArgs: global.unused(),
-    warnings: text.warnings.map((warning) => ({
-      rule: 'NoEmptyContinuation',
-      message: warning.message,
-      line: warning.range.start,
-      url: warning.url,
-    })),
+    warnings: warningsOf(text, options),
   };
 }
