@@ -19,7 +19,7 @@ import { join, resolve } from 'node:path';
 const here = resolve(import.meta.dirname, '..');
 const slipway = join(here, 'bin/slipway');
 const root = resolve(process.env['SLIPWAY_ROOT'] || '/var/lib/slipway-quickstart');
-const port = Number(process.env['SLIPWAY_HUB_PORT'] || 5080);
+const port = Number(process.env['SLIPWAY_HUB_PORT'] || 5050);
 const hub = `localhost:${port}`;
 const socket = join(root, 'slipway.sock');
 const client = {
@@ -66,7 +66,13 @@ async function main(): Promise<void> {
 
 async function services(): Promise<void> {
   heading('1. Engine and hub');
-  await must('Start engine and hub in the background', ['up', '--root', root, '--hub-port', String(port)]);
+  await must('Start engine and hub in the background', [
+    'up',
+    '--root',
+    root,
+    '--hub-listen',
+    `127.0.0.1:${port}`,
+  ]);
   await must('Client and server', ['version']);
   await must('Are the services running?', ['status', '--root', root]);
 }
@@ -131,6 +137,9 @@ async function base(name: string, make: () => string): Promise<void> {
   });
   if (known.ok) {
     say(`${target} is on the hub already`);
+    if ((await run(['image', 'inspect', name])).code === 0) return;
+    await must(`Bring ${name} back`, ['pull', '-q', target]);
+    await must('', ['tag', target, name]);
     return;
   }
   const folder = make();
