@@ -16,7 +16,7 @@ export const jsonArgsRecommended: LintRule = {
         if ((keyword !== 'CMD' && keyword !== 'ENTRYPOINT') || statement.json || hasShell) continue;
         report(
           statement,
-          `JSON arguments recommended for ${keyword} to prevent unintended behavior related to OS signals`,
+          `JSON arguments recommended for ${statement.keyword} to prevent unintended behavior related to OS signals`,
         );
       }
       if (hasShell) noteName(stage, withShell);

@@ -8,7 +8,7 @@ export const legacyKeyValueFormat: LintRule = {
   check: ({ stages }, report) => {
     for (const statement of stages.flatMap((stage) => stage.statements)) {
       if (statement.pairs?.some((pair) => !pair.hasEquals) !== true) continue;
-      const keyword = statement.keyword.toUpperCase();
+      const { keyword } = statement;
       report(
         statement,
         `"${keyword} key=value" should be used instead of legacy "${keyword} key value" format`,

@@ -18,7 +18,7 @@ export const multipleInstructionsDisallowed: LintRule = {
         if (before !== undefined) {
           report(
             before,
-            `Multiple ${keyword} instructions should not be used in the same stage because only the last one will be used`,
+            `Multiple ${before.keyword} instructions should not be used in the same stage because only the last one will be used`,
           );
         }
         earlier.set(keyword, statement);
