@@ -397,3 +397,28 @@ test('FROM scratch alone makes nothing, a base alone is only tagged', options, (
     assert.deepEqual(empty.image.layers, []);
   }),
 );
+
+test('a pulled look-alike is never a cache hit, unless --cache-from names it', options, () =>
+  withBuilder(async ({ build, builder }) => {
+    const files = {
+      Dockerfile:
+        'FROM busybox\nENV A=1\nRUN head -c 9 /dev/urandom | base64 > /now\nCOPY f /f\nRUN head -c 9 /dev/urandom | base64 > /later\n',
+      f: 'f',
+    };
+    const { image } = await build(files, { tags: [parseReference('original')] });
+    await builder.pruneCache({ all: true });
+    const layersOf = (built: TestBuild): readonly string[] =>
+      built.image.layers.slice(1).map(({ diffId }) => diffId);
+    const wanted = image.layers.slice(1).map(({ diffId }) => diffId);
+    const named = await build(files, { cacheFrom: ['original', 'not-here'] });
+    assert.deepEqual(layersOf(named), wanted);
+    const changed = await build({ ...files, f: 'other' }, { cacheFrom: ['original'] });
+    assert.equal(layersOf(changed)[0], wanted[0]);
+    assert.notEqual(layersOf(changed)[1], wanted[1]);
+    await builder.pruneCache({ all: true });
+    const alone = await build(files);
+    assert.notEqual(layersOf(alone)[0], wanted[0]);
+    const otherEnv = { ...files, Dockerfile: files.Dockerfile.replace('A=1', 'A=2') };
+    assert.notEqual(layersOf(await build(otherEnv, { cacheFrom: ['original'] }))[0], wanted[0]);
+  }),
+);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError, messageOf } from '#base/errors/index.ts';
-import type { BuildCache } from '#build/cache/index.ts';
+import { type BuildCache, createAdopter } from '#build/cache/index.ts';
 import {
   type ArrivedContext,
   readDockerfile,
@@ -11,7 +11,7 @@ import {
   receiveContext,
   type TextTree,
 } from '#build/context/index.ts';
-import { type BuiltStage, encodeImage, Ledger, registerLayers } from '#build/exporter/index.ts';
+import { type BuiltStage, encodeImage, Ledger, listDiffIds, registerLayers } from '#build/exporter/index.ts';
 import { CONTENT_HASH } from '#build/frontend/index.ts';
 import type { BuildPlan, Frontend } from '#build/frontend/types.ts';
 import type { Vertex } from '#build/graph/types.ts';
@@ -20,6 +20,7 @@ import {
   type Fetcher,
   type FileClient,
   type FileWorkers,
+  hashSources,
   isGitUrl,
   parseGitUrl,
 } from '#build/op/index.ts';
@@ -164,6 +165,15 @@ class Build {
     this.#signal.throwIfAborted();
     const lineage = `${request.tags[0]?.repository ?? ''} ${dockerfile.name} ${request.target ?? ''}`;
     job.setPositions(positionsOfPlan(plan, lineage));
+    job.setAdopter(
+      createAdopter({
+        plan,
+        snapshots: this.#context.snapshots,
+        images: request.cacheFrom.flatMap((name) => this.#context.images.findImage(name) ?? []),
+        sourceHash: hashSources,
+        listDiffIds,
+      }),
+    );
     const stage = await this.#solve(job, plan);
     return this.#export(stage, plan);
   }

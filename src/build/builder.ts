@@ -47,9 +47,14 @@ export interface BuilderOptions {
   readonly explainMisses?: boolean;
   /** Subnets that ADD of a URL must not reach, besides link-local ones. */
   readonly blockedSubnets?: readonly string[];
-  /** Unused cache records beyond this are removed after builds. */
+  /** Layers in the cache that no image shares, in all; 20 GiB by default. The least recently used goes first. */
   readonly cacheLimitBytes?: number;
 }
+
+const CACHE_LIMIT_BYTES = 20 * 1024 ** 3;
+const CACHE_UNUSED_MS = 60 * 24 * 3_600_000;
+/** The cache is looked through after a build, but not more often than this. */
+const COLLECT_EVERY_MS = 10 * 60_000;
 
 /** Makes the builder; what an earlier process left in its directory is removed first. `close` waits for running builds. */
 export async function createBuilder(options: BuilderOptions): Promise<Builder> {
@@ -77,19 +82,29 @@ export async function createBuilder(options: BuilderOptions): Promise<Builder> {
     explainMisses: options.explainMisses ?? true,
     solver: makeSolver(options, { cache, fetcher, layers, mountDir }),
   };
-  return makeBuilder(context, layers);
+  return makeBuilder(context, layers, options.cacheLimitBytes ?? CACHE_LIMIT_BYTES);
 }
 
-function makeBuilder(context: BuilderContext, layers: LayerDescriber): Builder {
+function makeBuilder(context: BuilderContext, layers: LayerDescriber, keepBytes: number): Builder {
   const running = new Set<Promise<unknown>>();
   const stop = new AbortController();
+  let collectedAt = 0;
+  const collect = (): void => {
+    if (stop.signal.aborted || Date.now() - collectedAt < COLLECT_EVERY_MS) return;
+    collectedAt = Date.now();
+    track(context.cache.collect({ keepBytes, unusedMs: CACHE_UNUSED_MS }));
+  };
+  const track = (work: Promise<unknown>): void => {
+    running.add(work);
+    const forget = (): void => void running.delete(work);
+    work.then(forget, forget);
+  };
   return {
     build: (request, listener) => {
       const signal = AbortSignal.any([request.signal, stop.signal]);
       const build = runBuild(context, { ...request, signal }, listener);
-      running.add(build);
-      const forget = (): void => void running.delete(build);
-      build.then(forget, forget);
+      track(build);
+      build.then(collect, collect);
       return build;
     },
     listCache: () => context.cache.list(),

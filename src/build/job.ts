@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import type { Vertex } from '#build/graph/types.ts';
 import { type FileClient, removeMountPoint } from '#build/op/index.ts';
-import type { BuildJob, StateResult, TreeResult } from '#build/op/types.ts';
+import type { BuildJob, BuildResult, StateResult, TreeResult } from '#build/op/types.ts';
+import type { OpCall } from '#build/solver/types.ts';
 import type { Platform } from '#oci/platform/index.ts';
 import type { ResourceLimits } from '#runtime/process/types.ts';
 import type { Image } from '#store/image/types.ts';
@@ -39,6 +40,7 @@ export class Job implements BuildJob {
   readonly #contexts = new Map<string, TreeResult>();
   readonly #images = new Map<string, Promise<Image>>();
   #positions: (vertex: Vertex) => readonly string[] = () => [];
+  #adopter: BuildJob['adopt'] = async () => undefined;
 
   constructor(options: JobOptions) {
     this.#options = options;
@@ -57,6 +59,14 @@ export class Job implements BuildJob {
 
   setPositions(positions: (vertex: Vertex) => readonly string[]): void {
     this.#positions = positions;
+  }
+
+  setAdopter(adopter: BuildJob['adopt']): void {
+    this.#adopter = adopter;
+  }
+
+  adopt(call: OpCall<BuildResult, BuildJob>): Promise<StateResult | undefined> {
+    return this.#adopter(call);
   }
 
   positionsOf(vertex: Vertex): readonly string[] {

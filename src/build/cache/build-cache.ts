@@ -5,7 +5,7 @@ import type { KeyComponent } from '#build/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
 import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotName, SnapshotStore } from '#store/snapshot/types.ts';
-import { type CacheEntry, listEntries, type PruneOptions, pruneEntries } from './prune.ts';
+import { type CacheEntry, dropForgotten, listEntries, type PruneOptions, pruneEntries } from './prune.ts';
 import { CacheRows } from './rows.ts';
 import type { CacheRow } from './types.ts';
 
@@ -18,8 +18,6 @@ export interface BuildCacheOptions {
   readonly snapshots: Pick<SnapshotStore, 'find' | 'remove'>;
   readonly leases: Pick<LeaseStore, 'isLeased'>;
   readonly describe: (snapshot: SnapshotName, known: LayerInfo | undefined) => () => Promise<LayerInfo>;
-  /** Another place results may come from: images named by `--cache-from`. */
-  readonly adopt?: (key: string, call: OpCall<BuildResult, BuildJob>) => Promise<BuildResult | undefined>;
 }
 
 /** The build cache: layers this engine made itself, and when config steps were first made. */
@@ -36,6 +34,8 @@ export interface BuildCache extends ResultCache<BuildResult, BuildJob> {
   flush(also?: () => void): void;
   list(): readonly CacheEntry[];
   prune(options: PruneOptions): Promise<{ readonly ids: readonly string[]; readonly bytes: number }>;
+  /** Keeps the cache within its bounds: the least recently used goes first. */
+  collect(limits: { readonly keepBytes: number; readonly unusedMs: number }): Promise<void>;
 }
 
 /** Makes the cache over `build_cache` and `build_positions`. */
@@ -117,7 +117,7 @@ export function createBuildCache(options: BuildCacheOptions): BuildCache {
     find,
     store,
     explain,
-    ...(options.adopt === undefined ? {} : { adopt: options.adopt }),
+    adopt: (_key, call) => call.job.adopt(call),
     noteLayer: (snapshot, layer) =>
       rows.updateSnapshot(snapshot, (row) => ({
         ...row,
@@ -139,6 +139,13 @@ export function createBuildCache(options: BuildCacheOptions): BuildCache {
     list: () => {
       rows.flush();
       return listEntries(db, leases);
+    },
+    collect: async ({ keepBytes, unusedMs }) => {
+      rows.flush();
+      const until = new Date(Date.now() - unusedMs);
+      dropForgotten(db, until);
+      await pruneEntries({ db, snapshots, leases }, { all: true, until });
+      await pruneEntries({ db, snapshots, leases }, { all: false, keepBytes });
     },
     prune: (pruneOptions) => {
       rows.flush();

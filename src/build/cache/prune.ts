@@ -78,6 +78,8 @@ export async function pruneEntries(
       db.run('DELETE FROM build_cache WHERE cache_key = ?', key);
     }
     if (removed.length > 0) dropOrphans(db);
+    if (options.all && options.keepBytes === undefined)
+      dropConfigSteps(db, options.until ?? new Date(Date.now() + 1));
   });
   // A snapshot under another one stays until that one has gone: newest first, and gc finds the rest.
   for (const { snapshot } of removed.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())) {
@@ -89,6 +91,19 @@ export async function pruneEntries(
     ids: removed.map(({ id }) => id),
     bytes: removed.reduce((sum, entry) => sum + (entry.isShared ? 0 : entry.sizeBytes), 0),
   };
+}
+
+/** When config steps were first made: small, but of no use without the layers around them. */
+function dropConfigSteps(db: Database, until: Date): void {
+  db.run("DELETE FROM build_cache WHERE snapshot_name = '' AND used_at < ?", until.getTime());
+}
+
+/** What nobody has asked for in a long time: names of steps, and config steps. */
+export function dropForgotten(db: Database, until: Date): void {
+  db.transaction(() => {
+    db.run('DELETE FROM build_positions WHERE used_at < ?', until.getTime());
+    dropConfigSteps(db, until);
+  });
 }
 
 /** Other keys of records that are gone. */

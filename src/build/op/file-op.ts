@@ -94,7 +94,7 @@ async function runActions(options: FileOpOptions, call: Call, key: string): Prom
   }
   signal.throwIfAborted();
   const name = `build/${key}`;
-  const sourceHash = await hashSources(call, op);
+  const sourceHash = await hashSources(call);
   await snapshots.commit(active, name, { durable: false });
   return {
     kind: 'state',
@@ -214,7 +214,12 @@ async function unpackSource(
 }
 
 /** What the history shows for the sources: `file:`, `dir:` or `multi:` and a hash of what was used. */
-async function hashSources(call: Call, op: FileOp): Promise<string | undefined> {
+export async function hashSources(call: Call): Promise<string | undefined> {
+  const { op } = call.vertex;
+  return op.kind === 'file' ? hashActions(call, op) : undefined;
+}
+
+async function hashActions(call: Call, op: FileOp): Promise<string | undefined> {
   const hashes: string[] = [];
   for (const action of op.actions) {
     if (action.kind === 'write') hashes.push(`file:${sha256(action.content)}`);

@@ -1,4 +1,5 @@
 import type { Vertex } from '#build/graph/types.ts';
+import type { OpCall } from '#build/solver/types.ts';
 import type { ChainId, DiffId, Digest } from '#oci/digest/index.ts';
 import type { Platform } from '#oci/platform/index.ts';
 import type { ResourceLimits } from '#runtime/process/types.ts';
@@ -63,6 +64,8 @@ export interface BuildJob {
   readonly platform: Platform;
   /** Names under which an earlier record of the same step may be found, best first. */
   positionsOf(vertex: Vertex): readonly string[];
+  /** A result out of an image named by `--cache-from`. */
+  adopt(call: OpCall<BuildResult, BuildJob>): Promise<StateResult | undefined>;
   /** The build context, opened when first needed. */
   openContext(name: string): Promise<TreeResult>;
   /** A tree for the files of a state: its view is mounted until the build ends. */
