@@ -134,6 +134,8 @@ test('errors of a step carry its lines', async () => {
     ['FROM scratch\nLABEL a=${x:?need}\n', 'failed to process "${x:?need}": x: need', 2],
     ['FROM scratch\nEXPOSE 99999\n', 'Invalid containerPort: 99999', 2],
     ['FROM scratch\n\nWORKDIR $NO\n', 'cannot normalize nothing', 3],
+    ['FROM scratch\nCOPY ["a\\u0000", "/"]\n', 'paths, arguments and variables cannot hold a NUL byte', 2],
+    ['FROM scratch\nRUN ["a\\u0000"]\n', 'paths, arguments and variables cannot hold a NUL byte', 2],
     ['FROM $X\n', 'base name ($X) should not be blank', 1],
     ['FROM scratch AS a\nFROM a AS a\n', 'a stage name already used', 2],
     ['FROM scratch\nCOPY --from=5 a b\n', 'invalid from flag value 5: index out of bounds', 2],

@@ -11,7 +11,7 @@ import { isDigest } from '#oci/digest/index.ts';
 import { refuseBuildkitFlags } from './dialect.ts';
 import { CONTENT_HASH, fileHistory } from './history.ts';
 import { destinationOf, nextWorkdir } from './paths.ts';
-import { INLINE_NAME, type StageState, type StepResult, unsupported } from './state.ts';
+import { INLINE_NAME, refuseNul, type StageState, type StepResult, unsupported } from './state.ts';
 
 type CopyAction = Extract<FileAction, { readonly kind: 'copy' }>;
 type Transfer = AddInstruction | CopyInstruction;
@@ -78,6 +78,7 @@ export function lowerAdd(stage: StageState, instruction: AddInstruction): StepRe
 export function lowerWorkdir(stage: StageState, instruction: WorkdirInstruction): StepResult {
   const path = nextWorkdir(stage.config.WorkingDir, stage.expand(instruction.path));
   stage.config = { ...stage.config, WorkingDir: path };
+  refuseNul([path]);
   const text = `WORKDIR ${path}`;
   const isRoot = destinationOf('/', path).path === '/';
   const history = fileHistory(stage.dialect, stage.config, {
@@ -110,6 +111,7 @@ function lowerTransfer(
   const chown = stage.expand(instruction.chown);
   const chmod = stage.expand(instruction.chmod);
   checkChmod(chmod);
+  refuseNul([...sources, destination, chown]);
   const count = sources.length + instruction.inlineSources.length;
   if (stage.dialect === 'classic' && count > 1 && !destination.endsWith('/')) {
     throw new CodedError(

@@ -7,7 +7,14 @@ import { chompHeredoc, findHeredocWord } from '#dockerfile/text/index.ts';
 import { refuseBuildkitFlags } from './dialect.ts';
 import { runHistory } from './history.ts';
 import { sizeOf } from './limits.ts';
-import { commandWords, INLINE_NAME, type StageState, type StepResult, unsupported } from './state.ts';
+import {
+  commandWords,
+  INLINE_NAME,
+  refuseNul,
+  type StageState,
+  type StepResult,
+  unsupported,
+} from './state.ts';
 
 /** Where a script given by a heredoc with a shebang is mounted. */
 const SCRIPT_DIRECTORY = '/dev/pipes';
@@ -29,6 +36,7 @@ export function lowerRun(stage: StageState, instruction: RunInstruction): StepRe
   const args = commandWords(stage, script.command, instruction.isShell);
   const environment = stage.args.run(stage.config);
   stage.shared.execBudget.spend(sizeOf(environment.env) + sizeOf(args));
+  refuseNul([...args, ...environment.env, ...environment.hidden]);
   const inputs: Edge[] = [stage.root()];
   const mounts = instruction.mounts.map((text) =>
     lowerMount(

@@ -168,6 +168,13 @@ export function commandWords(
   return [...shellOf(stage.config), ...(stage.dialect === 'buildkit' ? [command.join(' ')] : command)];
 }
 
+/** @throws {CodedError} `invalid_argument` for a NUL byte, which no path, argument or variable can hold. */
+export function refuseNul(texts: readonly string[]): void {
+  if (texts.some((text) => text.includes('\0'))) {
+    throw new CodedError('invalid_argument', 'paths, arguments and variables cannot hold a NUL byte');
+  }
+}
+
 /** The error for what this builder does not do. */
 export function unsupported(message: string): CodedError {
   return new CodedError('unimplemented', message);

@@ -89,7 +89,19 @@ class TextParser {
         },
       );
     }
+    if (line.includes('\0')) throw this.#nulByte();
     return line;
+  }
+
+  #nulByte(): DockerfileSyntaxError {
+    const range = { start: this.#current, end: this.#current };
+    return new DockerfileSyntaxError('dockerfile holds a NUL byte', range, {
+      help: {
+        id: 'dockerfile/nul-byte',
+        cause: 'the file is no text in UTF-8; some editors and shells write UTF-16',
+        fix: ['iconv -f UTF-16 -t UTF-8 Dockerfile > Dockerfile.utf8 && mv Dockerfile.utf8 Dockerfile'],
+      },
+    });
   }
 
   #readDirective(line: string): boolean {

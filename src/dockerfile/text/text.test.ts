@@ -46,11 +46,19 @@ test('too many heredocs in one instruction are refused', () => {
   );
 });
 
-test('NUL bytes, carriage returns and a byte order mark do no harm', () => {
-  const parsed = parseText('\ufeff# escape=`\r\nFROM a\r\nRUN x\0y `\r\n  z\r\nCOPY <<E /x\r\nl\r\nE\r\n');
+test('a NUL byte is refused with its line: such a file is not UTF-8', () => {
+  assert.deepEqual(rangeOf('FROM a\nRUN x\0y\n'), {
+    message: 'dockerfile holds a NUL byte',
+    start: 2,
+    end: 2,
+  });
+});
+
+test('carriage returns and a byte order mark do no harm', () => {
+  const parsed = parseText('\ufeff# escape=`\r\nFROM a\r\nRUN x `\r\n  z\r\nCOPY <<E /x\r\nl\r\nE\r\n');
   assert.deepEqual(
     parsed.statements.map((statement) => statement.text),
-    ['FROM a', 'RUN x\0y   z', 'COPY <<E /x'],
+    ['FROM a', 'RUN x   z', 'COPY <<E /x'],
   );
   assert.equal(parsed.statements[2]?.heredocs[0]?.content, 'l\r\n');
 });
