@@ -12,16 +12,15 @@ import { createEngineClient, type EngineClient } from '#engine/client/index.ts';
 
 const INTERRUPTED_EXIT = 130;
 
-/** Runs the client with this process's words, environment and streams. */
-export async function main(): Promise<void> {
+/** Runs the client with this process's environment and streams; resolves with the exit code. */
+export async function cliMain(words: readonly string[]): Promise<number> {
   const signals = new Signals();
   // A reader that goes away (`slipway logs x | head`) ends the command without a word.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(0));
-  const code = await runCli(process.argv.slice(2), contextMaker(signals), CLIENT_VERSION);
-  process.exitCode = code;
-  if (process.stdout.writableLength > 0)
-    await new Promise<void>((resolve) => process.stdout.write('', () => resolve()));
-  process.exit(code);
+  const code = await runCli(words, contextMaker(signals), CLIENT_VERSION);
+  for (const stream of [process.stdout, process.stderr])
+    if (stream.writableLength > 0) await new Promise<void>((resolve) => stream.write('', () => resolve()));
+  return code;
 }
 
 /** SIGINT and SIGTERM end the command, the second time at once; a command may take all signals for its container. */
@@ -122,10 +121,10 @@ function outputOf(stream: NodeJS.WriteStream): CliContext['stdout'] {
       return stream.isTTY === true;
     },
     get columns() {
-      return stream.columns ?? 80;
+      return stream.columns || 80;
     },
     get rows() {
-      return stream.rows ?? 24;
+      return stream.rows || 24;
     },
     write: (text) => void stream.write(text),
     stream,

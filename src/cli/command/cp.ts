@@ -100,11 +100,14 @@ async function copyOut(
     );
   if (isDirectory && present?.isFile())
     throw new CodedError('invalid_argument', 'cannot copy a directory to a file');
-  const into = present?.isDirectory() && !isContent;
+  const placement =
+    isContent && isDirectory
+      ? { rootDir: destination, contentOnly: true }
+      : present?.isDirectory()
+        ? { rootDir: destination }
+        : { rootDir: dirname(destination), topName: basename(destination) };
   const bytes = await extractTree(response.body, {
-    // The archive has one top entry, named as the source: it is placed inside, or takes the name of the target.
-    rootDir: into ? destination : dirname(destination),
-    topName: into ? undefined : basename(destination),
+    ...placement,
     keepOwners: flags.bool('archive'),
   });
   if (!flags.bool('quiet'))

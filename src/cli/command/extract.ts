@@ -20,7 +20,9 @@ import { readTar, type TarEntry } from '#base/tar/index.ts';
 export interface ExtractOptions {
   readonly rootDir: string;
   /** Name that the top entry takes; `undefined`: its own. */
-  readonly topName: string | undefined;
+  readonly topName?: string;
+  /** What is in the top entry goes straight into `rootDir`. */
+  readonly contentOnly?: boolean;
   readonly keepOwners: boolean;
 }
 
@@ -34,29 +36,45 @@ export async function extractTree(
 ): Promise<number> {
   const directories: { path: string; entry: TarEntry }[] = [];
   let bytes = 0;
+  let naming: Naming | undefined;
+  if (options.contentOnly) makeDirectory(options.rootDir);
   for await (const entry of readTar(source)) {
-    const parts = partsOf(entry.path, options.topName);
+    naming ??= namingOf(entry.path, options);
+    const parts = partsOf(entry.path, naming);
     if (parts.length === 0) continue;
     const path = [options.rootDir, ...parts].join('/');
     checkParents(options.rootDir, parts);
     if (entry.type === 'directory') {
       makeDirectory(path);
       directories.push({ path, entry });
-    } else bytes += await writeEntry(path, entry, options);
+    } else bytes += await writeEntry(path, entry, options, naming);
   }
   // A directory's mode may forbid writing and its time changes while it is filled: last, deepest first.
   for (const { path, entry } of directories.reverse()) finish(path, entry, options.keepOwners);
   return bytes;
 }
 
-function partsOf(name: string, topName: string | undefined): string[] {
+/** How names in the archive become names below the root. */
+interface Naming {
+  readonly dropped: number;
+  readonly prefix: readonly string[];
+}
+
+/** The archive of `DIR/.` has `.` as its top entry in Docker, and may have the directory's name elsewhere. */
+function namingOf(first: string, { topName, contentOnly }: ExtractOptions): Naming {
+  const isDot = first.split('/').every((part) => part === '' || part === '.');
+  if (contentOnly) return { dropped: isDot ? 0 : 1, prefix: [] };
+  return topName === undefined ? { dropped: 0, prefix: [] } : { dropped: isDot ? 0 : 1, prefix: [topName] };
+}
+
+function partsOf(name: string, naming: Naming): string[] {
   const parts = name.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..') || name.includes('\0'))
     throw new CodedError(
       'invalid_argument',
       `refused archive entry ${JSON.stringify(name)}: it leaves the target`,
     );
-  return topName === undefined || parts.length === 0 ? parts : [topName, ...parts.slice(1)];
+  return [...naming.prefix, ...parts.slice(naming.dropped)];
 }
 
 /** Directories on the way are made when missing; anything else but a directory there is refused. */
@@ -85,7 +103,12 @@ function makeDirectory(path: string): void {
   mkdirSync(path);
 }
 
-async function writeEntry(path: string, entry: TarEntry, options: ExtractOptions): Promise<number> {
+async function writeEntry(
+  path: string,
+  entry: TarEntry,
+  options: ExtractOptions,
+  naming: Naming,
+): Promise<number> {
   const present = lstatSync(path, { throwIfNoEntry: false });
   if (present?.isDirectory())
     throw new CodedError(
@@ -95,7 +118,7 @@ async function writeEntry(path: string, entry: TarEntry, options: ExtractOptions
   if (present !== undefined) rmSync(path);
   if (entry.type === 'symlink') symlinkSync(entry.linkTarget, path);
   else if (entry.type === 'hardlink') {
-    const target = partsOf(entry.linkTarget, options.topName);
+    const target = partsOf(entry.linkTarget, naming);
     checkParents(options.rootDir, target);
     linkSync([options.rootDir, ...target].join('/'), path);
     return 0;

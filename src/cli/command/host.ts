@@ -87,7 +87,7 @@ async function contextEndpoint(facts: ChoiceFacts, name: string, because: string
       help: {
         id: 'daemon/no-context',
         cause: `${because} names the docker context "${name}", which ${folder} does not hold`,
-        fix: because === 'DOCKER_CONTEXT' ? ['unset DOCKER_CONTEXT'] : ['docker context use default'],
+        fix: because === 'DOCKER_CONTEXT' ? ['unset DOCKER_CONTEXT'] : ['docker context ls'],
       },
     });
   }

@@ -114,7 +114,9 @@ class TerminalView implements ProgressView {
     this.#layers.clear();
   }
 
+  /** What is said when every layer is done comes after them, as their last state stays. */
   #printAbove(line: string): void {
+    if ([...this.#layers.values()].every(({ done }) => done)) this.end();
     this.#erase();
     this.#screen.write(`${line}\n`);
     this.#draw();
