@@ -1,4 +1,4 @@
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import type { ContextSource } from '#build/types.ts';
@@ -35,6 +35,7 @@ export async function receiveContext(
 ): Promise<ArrivedContext> {
   switch (source.kind) {
     case 'directory':
+      await checkDirectory(source.path);
       return { tree: { kind: 'disk', root: source.path, linkable: false, rootOwned: true } };
     case 'tar':
       return unpack({ stream: source.stream }, options);
@@ -47,6 +48,13 @@ interface Options {
   readonly dir: string;
   readonly tools: ContextTools;
   readonly signal: AbortSignal;
+}
+
+async function checkDirectory(path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory() === true) return;
+  const state = found === undefined ? 'not found' : 'is no directory';
+  throw new CodedError('invalid_argument', `unable to prepare context: path "${path}" ${state}`);
 }
 
 async function receiveRemote(url: string, options: Options): Promise<ArrivedContext> {
