@@ -194,7 +194,7 @@ test('a context may arrive compressed', options, () =>
       ['xz', '-c'],
       ['zstd', '-c'],
     ])
-      assert.equal(await compressed(test, program), 'packed\n', program[0]);
+      assert.equal(await compressed(test, program), 'packed\n', String(program[0]));
   }),
 );
 

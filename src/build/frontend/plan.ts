@@ -104,7 +104,7 @@ class Planner {
     const from = entry.stage.from;
     this.shared.stepBudget.spend(1);
     const fromStep: StepDraft = {
-      text: displayText(from.keyword, from.text),
+      text: displayText(from.text),
       keyword: 'FROM',
       vertex: undefined,
       state: state.state,
@@ -242,7 +242,7 @@ function finish(
   const drafts = [...planner.drafts].sort(([a], [b]) => a - b).map(([, draft]) => draft);
   const globalSteps = file.globalArgs.map(
     (arg): StepDraft => ({
-      text: displayText(arg.keyword, arg.text),
+      text: displayText(arg.text),
       keyword: 'ARG',
       vertex: undefined,
       state: undefined,

@@ -100,7 +100,7 @@ export class StageState {
   /** Adds a vertex that belongs to `instruction`, and is shown as it unless it has a `name` of its own. */
   addVertex(op: Op, inputs: readonly Edge[], instruction: StageInstruction, name?: string): Edge {
     const details: VertexDetails = {
-      name: name ?? displayText(instruction.keyword, instruction.text),
+      name: name ?? displayText(instruction.text),
       ranges: this.rangesOf(instruction.range),
       ignoreCache: this.shared.options.noCache && op.kind !== 'source',
       ...(op.kind === 'exec' ? { platform: this.platform } : {}),
@@ -138,7 +138,7 @@ export class StageState {
     this.shared.historyBudget.spend(result.history?.createdBy.length ?? 0);
     if (result.edge !== undefined) this.state = result.edge;
     this.steps.push({
-      text: displayText(instruction.keyword, instruction.text),
+      text: displayText(instruction.text),
       keyword: instruction.kind,
       vertex: result.edge?.vertex,
       state: this.state,
@@ -152,10 +152,9 @@ export class StageState {
   }
 }
 
-/** An instruction as people see it: keyword in capitals, on one line. */
-export function displayText(keyword: string, text: string): string {
-  const trimmed = text.trim();
-  return keyword.toUpperCase() + trimmed.slice(keyword.length);
+/** An instruction as people see it: as written, on one line. */
+export function displayText(text: string): string {
+  return text.trim();
 }
 
 /** A command as the container gets it. BuildKit gives the shell an empty word when there is none. */

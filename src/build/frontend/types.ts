@@ -37,7 +37,7 @@ export interface PlannedStep {
   /** 1-based over all stages that are built. */
   readonly number: number;
   readonly total: number;
-  /** As `Step 1/3 : <text>` shows it: keyword in upper case, the rest as written, continuation lines joined. */
+  /** As `Step 1/3 : <text>` shows it: as written, continuation lines joined. */
   readonly text: string;
   readonly keyword: string;
   /** The step's filesystem vertex, when it makes a layer; `undefined` for a step that changes the config only. */

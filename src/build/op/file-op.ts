@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
+import { decompress, peekBytes } from '#base/bytes/index.ts';
 import { CodedError, hasCode } from '#base/errors/index.ts';
 import type { FileAction, FileOp } from '#build/graph/types.ts';
 import type { OpCall, OpDriver } from '#build/solver/types.ts';
@@ -7,6 +9,7 @@ import type { KeyComponent } from '#build/types.ts';
 import type { Changesets } from '#store/changeset/types.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import { removeMountPoint } from './exec.ts';
+import { isTarHeader } from './file/archive.ts';
 import type { SourceDigests } from './file/digest.ts';
 import type { FoundSource } from './file/session.ts';
 import type { SourceRequest } from './file/sources.ts';
@@ -165,18 +168,34 @@ async function copyAction(run: Run, action: CopyAction): Promise<void> {
     });
   if (sources.every(({ archive }) => archive === 'file')) return copy(sources);
   for (const source of sources) {
-    if (source.archive === 'file') await copy([source]);
-    else if (!(await unpackSource(run, action, source, destination))) await copy([source]);
+    if (await isArchive(source, call.signal)) await unpackSource(run, action, source, destination);
+    else await copy([source]);
   }
 }
 
-/** Unpacks an archive into the mounted root, in a child that is locked into the destination. False: it was no archive. */
+/** As Docker, by the first header of what is inside. */
+async function isArchive(source: FoundSource, signal: AbortSignal): Promise<boolean> {
+  if (source.archive !== 'maybe') return source.archive === 'archive';
+  const stream = decompress(createReadStream(source.hostPath), 'auto', { signal });
+  try {
+    const { head } = await peekBytes(stream, 512);
+    return isTarHeader(head);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (hasCode(error, 'invalid_argument')) return false;
+    throw error;
+  } finally {
+    await stream.return();
+  }
+}
+
+/** Unpacks an archive into the mounted root, in a child that is locked into the destination. */
 async function unpackSource(
   run: Run,
   action: CopyAction,
   source: FoundSource,
   destination: string,
-): Promise<boolean> {
+): Promise<void> {
   const { options, call, target, active, id } = run;
   const { snapshots, changesets, mountDir } = options;
   const { files } = call.job;
@@ -196,11 +215,8 @@ async function unpackSource(
       signal: call.signal,
       ...(place.owner === undefined ? {} : { owner: place.owner }),
     });
-    return true;
   } catch (error) {
     call.signal.throwIfAborted();
-    if (source.archive === 'maybe' && hasCode(error, 'invalid_argument') && error.data?.['notTar'] === true)
-      return false;
     throw new CodedError(
       hasCode(error, 'resource_exhausted') ? 'resource_exhausted' : 'invalid_argument',
       `${action.createdBy} failed: cannot unpack "${source.written}": ${(error as Error).message}`,
