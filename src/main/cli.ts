@@ -1,7 +1,6 @@
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import {
-  CLIENT_VERSION,
   type CliContext,
   type ContextMaker,
   chooseEngine,
@@ -9,6 +8,7 @@ import {
   runCli,
 } from '#cli/command/index.ts';
 import { createEngineClient, type EngineClient } from '#engine/client/index.ts';
+import { VERSION } from './version.ts';
 
 const INTERRUPTED_EXIT = 130;
 
@@ -17,7 +17,7 @@ export async function cliMain(words: readonly string[]): Promise<number> {
   const signals = new Signals();
   // A reader that goes away (`slipway logs x | head`) ends the command without a word.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(0));
-  const code = await runCli(words, contextMaker(signals), CLIENT_VERSION);
+  const code = await runCli(words, contextMaker(signals));
   for (const stream of [process.stdout, process.stderr])
     if (stream.writableLength > 0) await new Promise<void>((resolve) => stream.write('', () => resolve()));
   return code;
@@ -70,6 +70,7 @@ function contextMaker(signals: Signals): ContextMaker {
       return loadDockerConfig(configPath);
     };
     const made: CliContext = {
+      version: VERSION,
       environment: process.env,
       workingDir: process.cwd(),
       homeDir,

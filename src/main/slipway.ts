@@ -14,7 +14,7 @@ const PROGRAMS: Readonly<Record<string, () => Promise<Program>>> = {
   keeper: async () => (await import('./keeper.ts')).keeperMain,
 };
 
-useCompileCache();
+keepCompiledCode();
 start(process.argv.slice(2)).then(
   (code) => process.exit(code),
   (error: unknown) => {
@@ -35,7 +35,7 @@ async function start(words: readonly string[]): Promise<number> {
  * Keeps compiled code in a folder that is ours alone. Node's default is a shared one under /tmp, where another user could
  * leave code for us to run.
  */
-function useCompileCache(): void {
+function keepCompiledCode(): void {
   const home = process.env['HOME'];
   const base = process.env['XDG_CACHE_HOME'] || (home ? join(home, '.cache') : undefined);
   if (base === undefined || process.env['NODE_COMPILE_CACHE'] !== undefined) return;

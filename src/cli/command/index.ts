@@ -1,4 +1,3 @@
-export { CLIENT_VERSION } from './client-version.ts';
 export { connectionHelp } from './connection-help.ts';
 export { chooseEngine } from './host.ts';
 export { type ContextMaker, runCli } from './run-cli.ts';

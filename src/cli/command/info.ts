@@ -1,7 +1,6 @@
 import { escapeLine } from '#cli/output/escape.ts';
 import { compileTemplate, goJson } from '#cli/output/template.ts';
 import { formatBinarySize } from '#cli/output/units.ts';
-import { CLIENT_VERSION } from './client-version.ts';
 import type { Command } from './types.ts';
 
 type Info = Readonly<Record<string, unknown>>;
@@ -20,7 +19,7 @@ export const info: Command = {
     const value = await engine.call<Info>('GET', '/info', { signal: context.signal });
     const format = flags.string('format');
     const client = {
-      Version: CLIENT_VERSION,
+      Version: context.version,
       Context: engine.endpoint.text,
       Debug: false,
       Plugins: [],
@@ -30,7 +29,7 @@ export const info: Command = {
     else if (format) context.stdout.write(`${compileTemplate(format)({ ...value, ClientInfo: client })}\n`);
     else {
       context.stdout.write(
-        `Client: Slipway\n Version:    ${CLIENT_VERSION}\n Context:    ${engine.endpoint.text}\n Debug Mode: false\n\n`,
+        `Client: Slipway\n Version:    ${context.version}\n Context:    ${engine.endpoint.text}\n Debug Mode: false\n\n`,
       );
       context.stdout.write(describe(value));
       for (const warning of listOf(value['Warnings'])) context.stderr.write(`${escapeLine(warning)}\n`);

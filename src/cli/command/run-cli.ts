@@ -32,16 +32,12 @@ const USAGE_EXIT = 125;
 const INTERRUPTED_EXIT = 130;
 
 /** Runs one command line; returns the exit code. What goes wrong is printed here. */
-export async function runCli(
-  words: readonly string[],
-  makeContext: ContextMaker,
-  version: string,
-): Promise<number> {
+export async function runCli(words: readonly string[], makeContext: ContextMaker): Promise<number> {
   let context = makeContext({});
   try {
     const global = parseLine(words, GLOBAL_FLAGS, { stopAtFirst: true });
     if (global.flags.bool('version')) {
-      context.stdout.write(`Slipway version ${version}\n`);
+      context.stdout.write(`Slipway version ${context.version}\n`);
       return 0;
     }
     context = makeContext(globalChoice(global.flags));

@@ -46,6 +46,8 @@ export interface CliContext {
   readonly stdin: Input;
   readonly stdout: Output;
   readonly stderr: Output;
+  /** Version of this program. */
+  readonly version: string;
   /** Name people type, for help and fixes. */
   readonly program: string;
   readonly configPath: string;

@@ -1,5 +1,5 @@
 import { compileTemplate, goJson } from '#cli/output/template.ts';
-import { CLIENT_API_VERSION, CLIENT_VERSION } from './client-version.ts';
+import { API_VERSION } from '#engine/protocol/index.ts';
 import type { Command } from './types.ts';
 
 interface ServerVersion {
@@ -43,9 +43,9 @@ export const version: Command = {
       failure = error;
     }
     const client = {
-      Version: CLIENT_VERSION,
-      ApiVersion: CLIENT_API_VERSION,
-      DefaultAPIVersion: CLIENT_API_VERSION,
+      Version: context.version,
+      ApiVersion: API_VERSION,
+      DefaultAPIVersion: API_VERSION,
       NodeVersion: process.version,
       Os: process.platform,
       Arch: process.arch === 'x64' ? 'amd64' : process.arch,
