@@ -67,7 +67,7 @@ function wait(kind: number, id: number, options: number): ExitedChild | undefine
     if (errno === constants.errno.ECHILD) return undefined;
     throw posixError('waitid', errno);
   }
-  const pid = info.readInt32LE(12);
+  const pid = info.readInt32LE(16);
   if (pid === 0) return undefined;
   const status = info.readInt32LE(24);
   const exited = info.readInt32LE(8) === 1; // CLD_EXITED

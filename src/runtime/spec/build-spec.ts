@@ -124,7 +124,8 @@ export function processFor(
     capabilities: { bounding, effective: held, permitted: held, inheritable: [], ambient: [] },
     ...(rlimits.length === 0 ? {} : { rlimits }),
     noNewPrivileges: options.noNewPrivileges === true,
-    ...(options.oomScoreAdj === undefined ? {} : { oomScoreAdj: options.oomScoreAdj }),
+    // Always said: what starts it protects itself, and that must not be inherited.
+    oomScoreAdj: options.oomScoreAdj ?? 0,
   };
 }
 
