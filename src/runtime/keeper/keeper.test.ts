@@ -79,6 +79,9 @@ describe('keeper', { skip }, () => {
           hostname: id,
           cgroupsPath,
           terminal: streams.tty,
+          ...(streams.size === undefined
+            ? {}
+            : { consoleSize: { height: streams.size.rows, width: streams.size.columns } }),
           namespaces: { network: 'private' },
         }),
       ),
