@@ -159,6 +159,7 @@ async function unpack(
   const id = shortIdOf(descriptor.digest);
   const source = sourceOf(content, images, layer);
   const progress = countBytes(report, { id, status: 'Extracting', total: descriptor.size });
+  progress(0);
   const key = `pull/${shortIdOf(chainId)}/${randomUUID()}`;
   const active = await snapshots.prepare(key, parent);
   try {
