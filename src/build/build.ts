@@ -32,6 +32,7 @@ import { formatPlatform, hostPlatform, type Platform } from '#oci/platform/index
 import { formatFamiliar, withDefaultTag } from '#oci/reference/index.ts';
 import type { ImageTransfer } from '#registry/transfer/types.ts';
 import type { Changesets } from '#store/changeset/types.ts';
+import type { ContentStore } from '#store/content/types.ts';
 import type { ImageStore } from '#store/image/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
 import type { Database } from '#store/metadata/index.ts';
@@ -49,6 +50,7 @@ export interface BuilderContext {
   readonly db: Database;
   readonly snapshots: SnapshotStore;
   readonly images: ImageStore;
+  readonly content: Pick<ContentStore, 'hashFile'>;
   readonly leases: LeaseStore;
   readonly changesets: Changesets;
   readonly transfer: Pick<ImageTransfer, 'pullImage' | 'resolveImage'>;
@@ -112,9 +114,10 @@ class Build {
       for (const text of this.#quietOutput) this.#listener.onOutput(text);
     } finally {
       this.#stop.abort(new CodedError('aborted', 'the build has ended'));
-      await this.#close(job, imageId, failure);
+      const unclean = await this.#close(job, imageId, failure);
+      failure ??= unclean;
     }
-    if (imageId === undefined) throw failure;
+    if (imageId === undefined || failure !== undefined) throw failure;
     return { imageId, recordId: this.#id };
   }
 
@@ -269,7 +272,7 @@ class Build {
   }
 
   async #openContext(job: Job): Promise<{ readonly name: string; readonly text: string }> {
-    const { changesets, fetcher } = this.#context;
+    const { changesets, fetcher, content } = this.#context;
     const arrived = await receiveContext(this.#request.context, {
       dir: job.dir,
       signal: this.#signal,
@@ -280,6 +283,7 @@ class Build {
         download: (url, path, signal) => fetcher.download(url, path, { signal }),
       },
     });
+    if (arrived.indexPath !== undefined) this.#contextDigest = await content.hashFile(arrived.indexPath);
     const plain = await job.files.call('openTree', {
       kind: 'disk',
       root: arrived.tree.root,
@@ -310,9 +314,13 @@ class Build {
     return { name: 'Dockerfile', text: await readSmallFile(path) };
   }
 
-  async #close(job: Job, imageId: ImageId | undefined, failure: unknown): Promise<void> {
+  /** Gives everything back and writes the record; returns what went wrong with that. */
+  async #close(job: Job, imageId: ImageId | undefined, failure: unknown): Promise<unknown> {
     const { cache, db, dir } = this.#context;
-    await job.close();
+    let unclean: unknown;
+    await job.close().catch((error: unknown) => {
+      unclean = error;
+    });
     const record = {
       id: this.#id,
       startedAt: this.#startedAt,
@@ -325,8 +333,13 @@ class Build {
       ...(imageId === undefined ? { error: messageOf(failure) } : { imageId }),
       steps: this.#ledger?.records ?? [],
     };
-    cache.flush(() => insertRecord(db, record));
-    await throwAway(job.dir, dir);
+    try {
+      cache.flush(() => insertRecord(db, record));
+      await throwAway(job.dir, dir);
+    } catch (error) {
+      unclean ??= error;
+    }
+    return unclean;
   }
 }
 

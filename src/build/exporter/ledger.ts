@@ -10,6 +10,7 @@
  *      ---> 2c7464ff7613             the image config after the step
  */
 
+import { raceSignal } from '#base/async/index.ts';
 import { messageOf } from '#base/errors/index.ts';
 import type { BuildCache } from '#build/cache/index.ts';
 import type { BuildPlan, PlannedStage, PlannedStep } from '#build/frontend/types.ts';
@@ -201,7 +202,7 @@ export class Ledger {
     progress: Progress,
     solve: Solve<BuildResult>,
   ): Promise<void> {
-    const { write, removeIntermediate, contentHashMark } = this.#options;
+    const { write, removeIntermediate, contentHashMark, signal } = this.#options;
     const feed = this.#feed(vertex);
     const isRepeated = this.#shown.has(vertex);
     this.#shown.add(vertex);
@@ -212,9 +213,10 @@ export class Ledger {
     if (cached) write(' ---> Using cache\n');
     else if (removeIntermediate && feed.containerId !== undefined)
       write(`Removing intermediate container ${feed.containerId.slice(0, 12)}\n`);
-    const layer = await state.layer?.();
+    // Describing a large layer takes seconds: a cancelled build does not wait for it.
+    const [layer, diffIds] = await raceSignal(Promise.all([state.layer?.(), listDiffIds(state)]), signal);
     progress.state = state;
-    progress.image = { ...progress.image, diffIds: await listDiffIds(state) };
+    progress.image = { ...progress.image, diffIds };
     const createdBy = (step.history?.createdBy ?? '').replace(contentHashMark, () => state.sourceHash ?? '');
     this.#advance(step, progress, {
       createdAt: state.createdAt,

@@ -1,4 +1,4 @@
-import { closeSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { gunzipSync, constants as zlib, zstdDecompressSync } from 'node:zlib';
 
 const HEAD_BYTES = 64 * 1024;
@@ -14,7 +14,7 @@ export type ArchiveGuess = 'archive' | 'file' | 'maybe';
 
 /**
  * Looks at the beginning of an open file as Docker's ADD does: a tar, plain or compressed, counts as an archive when its first
- * header is whole. Closes nothing.
+ * header is whole. The file stays open.
  */
 export function guessArchive(fd: number): ArchiveGuess {
   const head = Buffer.alloc(HEAD_BYTES);
@@ -31,15 +31,6 @@ export function guessArchive(fd: number): ArchiveGuess {
     return isTarHeader(plain) ? 'archive' : 'file';
   } catch {
     return 'file';
-  }
-}
-
-/** As `guessArchive`, and closes the file. */
-export function guessArchiveAndClose(fd: number): ArchiveGuess {
-  try {
-    return guessArchive(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -1,9 +1,8 @@
 /** The worker's side of file ops: what one build has open, and the calls on it. Everything here is synchronous. */
 import { closeSync, fstatSync, readSync } from 'node:fs';
-import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import { createExcluder, openTree, resolvePath, type Tree, type TreeSpec } from '#build/context/index.ts';
-import { type ArchiveGuess, guessArchiveAndClose } from './archive.ts';
+import { type ArchiveGuess, guessArchive } from './archive.ts';
 import { Copier, makeDirectory, writeText } from './copy.ts';
 import { type SourceDigests, SourceHasher } from './digest.ts';
 import { parseMode } from './mode.ts';
@@ -14,8 +13,15 @@ import { Target } from './target.ts';
 /** A source and what ADD would do with it. */
 export interface FoundSource extends Source {
   readonly archive: ArchiveGuess;
-  /** The file itself, for the unpacking child. */
+  /** Opens the archive, for the unpacking child; empty for anything else. */
   readonly hostPath: string;
+}
+
+interface OpenTree {
+  readonly tree: Tree;
+  readonly hasher: SourceHasher;
+  /** Archives that are being unpacked. */
+  readonly held: number[];
 }
 
 /** Arguments of `copy`. */
@@ -34,18 +40,20 @@ export interface CopyCall {
 
 /** The calls of the tree worker. Handles are numbers, arguments and results plain data. */
 export class FileSession {
-  readonly #trees = new Map<number, { readonly tree: Tree; readonly hasher: SourceHasher }>();
+  readonly #trees = new Map<number, OpenTree>();
   readonly #targets = new Map<number, Target>();
   #next = 1;
 
   openTree(spec: TreeSpec): number {
     const tree = openTree(spec);
-    this.#trees.set(this.#next, { tree, hasher: new SourceHasher(tree) });
+    this.#trees.set(this.#next, { tree, hasher: new SourceHasher(tree), held: [] });
     return this.#next++;
   }
 
   closeTree(handle: number): void {
-    this.#trees.get(handle)?.tree.close();
+    const open = this.#trees.get(handle);
+    for (const fd of open?.held ?? []) closeSync(fd);
+    open?.tree.close();
     this.#trees.delete(handle);
   }
 
@@ -77,15 +85,20 @@ export class FileSession {
     readonly request: SourceRequest;
     readonly unpack: boolean;
   }): readonly FoundSource[] {
-    const { tree } = this.#open(call.tree);
-    return findSources(tree, call.request).map((source) => ({
-      ...source,
-      archive:
-        call.unpack && tree.find(source.path)?.type === 'f'
-          ? guessArchiveAndClose(tree.openFile(source.path))
-          : 'file',
-      hostPath: join(tree.root, source.path),
-    }));
+    const { tree, held } = this.#open(call.tree);
+    return findSources(tree, call.request).map((source) => {
+      if (!call.unpack || tree.find(source.path)?.type !== 'f')
+        return { ...source, archive: 'file', hostPath: '' };
+      const fd = tree.openFile(source.path);
+      const archive = guessArchive(fd);
+      if (archive === 'file') {
+        closeSync(fd);
+        return { ...source, archive, hostPath: '' };
+      }
+      // Kept open: what is unpacked later is the file that was looked at, whatever lies at its path by then.
+      held.push(fd);
+      return { ...source, archive, hostPath: `/proc/${process.pid}/fd/${fd}` };
+    });
   }
 
   copy(call: CopyCall): void {
@@ -193,7 +206,7 @@ export class FileSession {
     return chown === undefined ? { uid: 0, gid: 0 } : parseOwner(chown, (path) => target.readText(path));
   }
 
-  #open(handle: number): { readonly tree: Tree; readonly hasher: SourceHasher } {
+  #open(handle: number): OpenTree {
     const open = this.#trees.get(handle);
     if (open === undefined) throw new CodedError('internal', `tree ${handle} is not open`);
     return open;
