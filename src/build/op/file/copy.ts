@@ -4,14 +4,27 @@ import {
   closeSync,
   constants,
   copyFileSync,
+  fchmodSync,
+  fchownSync,
   fstatSync,
   lstatSync,
+  openSync,
+  readSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
-import { changeOwner, hardLink, listXattrs, makeNode, setTimes, UTIME_OMIT } from '#base/posix/index.ts';
+import {
+  changeOwner,
+  hardLink,
+  listXattrs,
+  makeNode,
+  setFdTimes,
+  setTimes,
+  type TimeSpec,
+  UTIME_OMIT,
+} from '#base/posix/index.ts';
 import { resolvePath, type Tree, type TreeEntry } from '#build/context/index.ts';
 import type { Excluded } from './digest.ts';
 import type { ModeChange } from './mode.ts';
@@ -33,6 +46,7 @@ export interface CopyOptions {
 }
 
 const DIRECTORY_MODE = 0o755;
+const SMALL_BYTES = 256 * 1024;
 
 /** Copies sources into a target by the rules of COPY: a directory's contents, a file under its name or the destination's. */
 export class Copier {
@@ -108,22 +122,29 @@ export class Copier {
   }
 
   #copyFile(from: string, entry: TreeEntry, to: string): void {
-    const existing = this.#target.find(to);
-    if (existing !== undefined) this.#target.clear(to);
     const at = join(this.#target.upper, to);
-    if (this.#mayLink(from, entry) && this.#link(from, at)) return;
+    if (this.#mayLink(from, entry) && this.#link(from, to)) return;
     const fd = this.#tree.openFile(from);
     try {
       const stat = fstatSync(fd, { bigint: true });
       if (!stat.isFile())
         throw new CodedError('failed_precondition', `"${from}" changed its kind while it was copied`);
-      if (this.#linkToFirstCopy(stat, at)) return;
-      copyFileSync(`/proc/self/fd/${fd}`, at, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
-      setOwnerAndMode(at, this.#ownerOf(entry), this.#modeOf(entry));
-      if (listXattrs(fd).length > 0) copyAttributes(fd, at);
-      copyTimes(stat, at);
+      if (this.#linkToFirstCopy(stat, to)) return;
+      const facts = { owner: this.#ownerOf(entry), mode: this.#modeOf(entry), stat };
+      this.#place(to, () => (stat.size <= SMALL_BYTES ? copySmall(fd, at, facts) : copyLarge(fd, at, facts)));
     } finally {
       closeSync(fd);
+    }
+  }
+
+  /** Puts something new at `to`; whatever this layer has there goes first. What layers below have is hidden by it. */
+  #place(to: string, make: () => void): void {
+    try {
+      make();
+    } catch (error) {
+      if (!isSystemError(error, 'EEXIST')) throw error;
+      this.#target.clear(to);
+      make();
     }
   }
 
@@ -139,9 +160,9 @@ export class Copier {
     );
   }
 
-  #link(from: string, at: string): boolean {
+  #link(from: string, to: string): boolean {
     try {
-      hardLink(join(this.#tree.root, from), at);
+      this.#place(to, () => hardLink(join(this.#tree.root, from), join(this.#target.upper, to)));
       this.#linked.add(from);
       return true;
     } catch (error) {
@@ -150,16 +171,17 @@ export class Copier {
     }
   }
 
-  #linkToFirstCopy(stat: BigIntStats, at: string): boolean {
+  #linkToFirstCopy(stat: BigIntStats, to: string): boolean {
     if (stat.nlink < 2n || this.#tree.linkable) return false;
     const key = `${stat.dev}:${stat.ino}`;
     const first = this.#copied.get(key);
     if (first === undefined) {
-      this.#copied.set(key, at);
+      this.#copied.set(key, to);
       return false;
     }
-    if (lstatSync(first, { throwIfNoEntry: false }) === undefined) return false;
-    hardLink(first, at);
+    const path = (name: string): string => join(this.#target.upper, name);
+    if (first === to || lstatSync(path(first), { throwIfNoEntry: false }) === undefined) return false;
+    this.#place(to, () => hardLink(path(first), path(to)));
     return true;
   }
 
@@ -197,6 +219,43 @@ export class Copier {
   #modeOf(entry: TreeEntry): number {
     return this.#options.mode?.(entry.mode, entry.type === 'd') ?? entry.mode;
   }
+}
+
+interface FileFacts {
+  readonly owner: Owner;
+  readonly mode: number;
+  readonly stat: BigIntStats;
+}
+
+/** Through memory, by descriptors: for many small files the calls are what costs. */
+function copySmall(from: number, at: string, { owner, mode, stat }: FileFacts): void {
+  const bytes = Buffer.allocUnsafe(Number(stat.size));
+  const to = openSync(
+    at,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    0o600,
+  );
+  try {
+    let length = 0;
+    for (let count = 1; count > 0 && length < bytes.length; length += count)
+      count = readSync(from, bytes, length, bytes.length - length, length);
+    if (length > 0) writeFileSync(to, bytes.subarray(0, length));
+    fchownSync(to, owner.uid, owner.gid);
+    fchmodSync(to, mode);
+    if (listXattrs(from).length > 0) copyAttributes(from, at);
+    const modified = modifiedOf(stat);
+    setFdTimes(to, modified, modified);
+  } finally {
+    closeSync(to);
+  }
+}
+
+/** Inside the kernel, sharing blocks where the file system can. */
+function copyLarge(from: number, at: string, { owner, mode, stat }: FileFacts): void {
+  copyFileSync(`/proc/self/fd/${from}`, at, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+  setOwnerAndMode(at, owner, mode);
+  if (listXattrs(from).length > 0) copyAttributes(from, at);
+  copyTimes(stat, at);
 }
 
 /** Writes a file from text, such as a heredoc of COPY. */
@@ -256,14 +315,18 @@ function pivoted(written: string, path: string): string {
 }
 
 function copyTimes(stat: BigIntStats, at: string): void {
+  const modified = modifiedOf(stat);
+  setTimes(at, modified, modified);
+}
+
+function modifiedOf(stat: BigIntStats): TimeSpec {
   let seconds = stat.mtimeNs / 1_000_000_000n;
   let nanoseconds = stat.mtimeNs % 1_000_000_000n;
   if (nanoseconds < 0n) {
     seconds -= 1n;
     nanoseconds += 1_000_000_000n;
   }
-  const modified = { seconds: Number(seconds), nanoseconds: Number(nanoseconds) };
-  setTimes(at, modified, modified);
+  return { seconds: Number(seconds), nanoseconds: Number(nanoseconds) };
 }
 
 function overFile(path: string): CodedError {
