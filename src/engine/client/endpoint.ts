@@ -31,10 +31,10 @@ export function parseEndpoint(text: string, tls?: EngineTls): EngineEndpoint {
     if (path === '') throw new CodedError('invalid_argument', `unable to parse docker host "${text}"`);
     return { kind: 'unix', path, text };
   }
-  const match = /^(?:(tcp|http|https):\/\/)?(\[[0-9a-fA-F:]+\]|[^:/[\]]+)(?::(\d+))?\/?$/.exec(text);
+  const match = /^(?:(tcp|http|https):\/\/)?(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(?::(\d+))?\/?$/.exec(text);
   if (match?.[2] === undefined) {
     const scheme = /^([a-z]+):\/\//.exec(text)?.[1];
-    if (scheme !== undefined)
+    if (scheme !== undefined && !['tcp', 'http', 'https'].includes(scheme))
       throw new CodedError(
         'unimplemented',
         `cannot connect to "${text}": ${scheme}:// is not supported by this client`,
