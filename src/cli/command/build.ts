@@ -1,8 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import { CodedError } from '#base/errors/index.ts';
-import { escapeText } from '#cli/output/escape.ts';
-import { createProgressView, type ProgressMessage, type ProgressView } from '#cli/output/progress.ts';
-import { formatSize, parseSize } from '#cli/output/units.ts';
+import {
+  createProgressView,
+  escapeText,
+  formatSize,
+  type ProgressMessage,
+  type ProgressView,
+  parseSize,
+} from '#cli/output/index.ts';
 import { type BuildContext, prepareContext } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
 import { pairsOf, parseUlimit } from './container-body.ts';

@@ -1,8 +1,9 @@
 /** The flags of `run` and `create` as the body of `POST /containers/create`. */
+
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CodedError, messageOf } from '#base/errors/index.ts';
-import { parseSize } from '#cli/output/units.ts';
+import { parseSize } from '#cli/output/index.ts';
 import { usageError } from './flags.ts';
 import { parseMount } from './mounts.ts';
 import { parseExposed, parsePublished } from './ports.ts';

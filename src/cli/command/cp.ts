@@ -1,7 +1,7 @@
 import { lstatSync, statSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
-import { formatSize } from '#cli/output/units.ts';
+import { formatSize } from '#cli/output/index.ts';
 import type { EngineClient } from '#engine/client/index.ts';
 import { extractTree } from './extract.ts';
 import { usageError } from './flags.ts';

@@ -1,6 +1,4 @@
-import { type Column, formatList } from '#cli/output/list.ts';
-import { formatTable } from '#cli/output/table.ts';
-import { formatAge, formatSize, shortId } from '#cli/output/units.ts';
+import { type Column, formatAge, formatList, formatSize, formatTable, shortId } from '#cli/output/index.ts';
 import { FORMAT_FLAG } from './filters.ts';
 import type { Command } from './types.ts';
 

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { CodedError, messageOf } from '#base/errors/index.ts';
-import { formatSize } from '#cli/output/units.ts';
+import { formatSize } from '#cli/output/index.ts';
 import { readState, serviceRoot } from './service-state.ts';
 import type { CliContext, Command } from './types.ts';
 

@@ -1,5 +1,5 @@
 import { CodedError } from '#base/errors/index.ts';
-import { formatError } from '#cli/output/error.ts';
+import { formatError } from '#cli/output/index.ts';
 import type { CliContext } from './types.ts';
 
 /**

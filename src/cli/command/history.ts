@@ -1,6 +1,4 @@
-import { type Column, formatList } from '#cli/output/list.ts';
-import { ellipsis } from '#cli/output/table.ts';
-import { formatAge, formatSize, shortId } from '#cli/output/units.ts';
+import { type Column, ellipsis, formatAge, formatList, formatSize, shortId } from '#cli/output/index.ts';
 import { FORMAT_FLAG, NO_TRUNC_FLAG, QUIET_FLAG } from './filters.ts';
 import type { Command } from './types.ts';
 

@@ -1,5 +1,4 @@
-import { type Column, formatList } from '#cli/output/list.ts';
-import { formatAge, formatDate, formatSize, shortId } from '#cli/output/units.ts';
+import { type Column, formatAge, formatDate, formatList, formatSize, shortId } from '#cli/output/index.ts';
 import { encodeFilters, FILTER_FLAG, FORMAT_FLAG, NO_TRUNC_FLAG, QUIET_FLAG } from './filters.ts';
 import type { Command } from './types.ts';
 

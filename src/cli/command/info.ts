@@ -1,6 +1,4 @@
-import { escapeLine } from '#cli/output/escape.ts';
-import { compileTemplate, goJson } from '#cli/output/template.ts';
-import { formatBinarySize } from '#cli/output/units.ts';
+import { compileTemplate, escapeLine, formatBinarySize, goJson } from '#cli/output/index.ts';
 import type { Command } from './types.ts';
 
 type Info = Readonly<Record<string, unknown>>;

@@ -1,6 +1,5 @@
 import { CodedError, hasCode } from '#base/errors/index.ts';
-import { escapeText } from '#cli/output/escape.ts';
-import { compileTemplate, goJson } from '#cli/output/template.ts';
+import { compileTemplate, escapeText, goJson } from '#cli/output/index.ts';
 import type { EngineClient } from '#engine/client/index.ts';
 import { forEachName } from './each.ts';
 import { usageError } from './flags.ts';

@@ -1,5 +1,4 @@
-import { type Column, formatList } from '#cli/output/list.ts';
-import { shortId } from '#cli/output/units.ts';
+import { type Column, formatList, shortId } from '#cli/output/index.ts';
 import { pairsOf } from './container-body.ts';
 import { forEachName } from './each.ts';
 import { encodeFilters, FILTER_FLAG, FORMAT_FLAG, NO_TRUNC_FLAG, QUIET_FLAG } from './filters.ts';

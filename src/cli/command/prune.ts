@@ -1,5 +1,5 @@
 /** Prune commands: each says what it will remove, asks, and tells what it freed. */
-import { formatSize } from '#cli/output/units.ts';
+import { formatSize } from '#cli/output/index.ts';
 import { encodeFilters } from './filters.ts';
 import { confirm } from './prompt.ts';
 import type { CliContext, Command, Flag, Flags } from './types.ts';

@@ -1,4 +1,4 @@
-import { createProgressView, type ProgressMessage } from '#cli/output/progress.ts';
+import { createProgressView, type ProgressMessage } from '#cli/output/index.ts';
 import { familiarName, formatCanonical, parseReference, type Reference } from '#oci/reference/index.ts';
 import { registryAuthHeader } from './credentials.ts';
 import type { CliContext, Command } from './types.ts';

@@ -1,5 +1,5 @@
 import { CodedError, hasCode } from '#base/errors/index.ts';
-import { formatError } from '#cli/output/error.ts';
+import { formatError } from '#cli/output/index.ts';
 import { describeFlags, parseLine } from './flags.ts';
 import { COMMANDS, findLoader, GROUPS } from './registry.ts';
 import type { CliContext, Command, Flag, Flags } from './types.ts';

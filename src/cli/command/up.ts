@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '#base/errors/index.ts';
-import { escapeText } from '#cli/output/escape.ts';
+import { escapeText } from '#cli/output/index.ts';
 import { createEngineClient, parseEndpoint } from '#engine/client/index.ts';
 import { usageError } from './flags.ts';
 import { SLIPWAY_SOCKET } from './host.ts';

@@ -1,4 +1,4 @@
-import { compileTemplate, goJson } from '#cli/output/template.ts';
+import { compileTemplate, goJson } from '#cli/output/index.ts';
 import { API_VERSION } from '#engine/protocol/index.ts';
 import type { Command } from './types.ts';
 

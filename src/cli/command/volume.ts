@@ -1,4 +1,4 @@
-import { type Column, formatList } from '#cli/output/list.ts';
+import { type Column, formatList } from '#cli/output/index.ts';
 import { pairsOf } from './container-body.ts';
 import { forEachName } from './each.ts';
 import { encodeFilters, FILTER_FLAG, FORMAT_FLAG, QUIET_FLAG } from './filters.ts';

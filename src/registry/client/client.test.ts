@@ -4,7 +4,6 @@ import { test } from 'node:test';
 import { CodedError } from '#base/errors/index.ts';
 import { parseDigest } from '#oci/digest/index.ts';
 import { encodeDocument, MEDIA } from '#oci/manifest/index.ts';
-import { createRegistryClient } from './index.ts';
 import {
   anonymous,
   credentialsOf,
@@ -12,7 +11,8 @@ import {
   sendError,
   sha256Of,
   startRegistryDouble,
-} from './testing.ts';
+} from '../../../test/support/registry-double.ts';
+import { createRegistryClient } from './index.ts';
 import type { RegistryClient, RegistryClientOptions, RepositoryClient } from './types.ts';
 
 const FAST = { retry: { baseDelayMs: 1, attempts: 4 } };

@@ -9,6 +9,9 @@ import { parseDigest } from '#oci/digest/index.ts';
 import { encodeDocument, MEDIA } from '#oci/manifest/index.ts';
 import { formatFamiliar, parseReference } from '#oci/reference/index.ts';
 import { createRegistryClient } from '#registry/client/index.ts';
+import type { Store } from '#store/root/index.ts';
+import { createTestChangesets as createChangesets } from '../../../test/support/changesets.ts';
+import { NEEDS_DOCKER_REGISTRY, withDockerRegistry } from '../../../test/support/docker-registry.ts';
 import {
   anonymous,
   credentialsOf,
@@ -16,10 +19,7 @@ import {
   sendError,
   sha256Of,
   startRegistryDouble,
-} from '#registry/client/testing.ts';
-import type { Store } from '#store/root/index.ts';
-import { createTestChangesets as createChangesets } from '../../../test/support/changesets.ts';
-import { NEEDS_DOCKER_REGISTRY, withDockerRegistry } from '../../../test/support/docker-registry.ts';
+} from '../../../test/support/registry-double.ts';
 import { NEEDS_ROOT, withStore } from '../../../test/support/store.ts';
 import { createImageTransfer } from './index.ts';
 import type { ImageTransfer, TransferProgress } from './types.ts';
