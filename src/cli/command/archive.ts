@@ -4,7 +4,7 @@ import { rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CodedError, messageOf } from '#base/errors/index.ts';
-import type { ProgressMessage } from '#cli/output/progress.ts';
+import type { ProgressMessage } from '#cli/output/index.ts';
 import { familiarName, parseReference } from '#oci/reference/index.ts';
 import { showMessages } from './pull.ts';
 import { writeAll } from './stream-io.ts';

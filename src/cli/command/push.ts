@@ -1,4 +1,4 @@
-import type { ProgressMessage } from '#cli/output/progress.ts';
+import type { ProgressMessage } from '#cli/output/index.ts';
 import { familiarName, formatCanonical, parseReference, type Reference } from '#oci/reference/index.ts';
 import { registryAuthHeader } from './credentials.ts';
 import { usageError } from './flags.ts';
