@@ -87,14 +87,14 @@ function describeClient(client: Readonly<Record<string, string>>): string {
 function describeServer(server: ServerVersion): string {
   const [engine, ...others] = server.Components ?? [];
   const built = server.BuildTime;
+  const isNode = server.GoVersion?.startsWith('node ') === true;
   const rows: [string, string | undefined][] = [
     ['Version', server.Version],
     [
       'API version',
       `${server.ApiVersion}${server.MinAPIVersion ? ` (minimum version ${server.MinAPIVersion})` : ''}`,
     ],
-    ['Go version', server.GoVersion],
-    ['Node version', engine?.Details?.['NodeVersion']],
+    [isNode ? 'Node version' : 'Go version', server.GoVersion?.replace(/^node /, '')],
     ['Git commit', server.GitCommit],
     ['Built', built],
     ['OS/Arch', `${server.Os}/${server.Arch}`],
