@@ -89,6 +89,7 @@ function makeBuilder(context: BuilderContext, layers: LayerDescriber, keepBytes:
   const running = new Set<Promise<unknown>>();
   const stop = new AbortController();
   let collectedAt = 0;
+  let closing: Promise<void> | undefined;
   const collect = (): void => {
     if (stop.signal.aborted || Date.now() - collectedAt < COLLECT_EVERY_MS) return;
     collectedAt = Date.now();
@@ -110,15 +111,20 @@ function makeBuilder(context: BuilderContext, layers: LayerDescriber, keepBytes:
     listCache: () => context.cache.list(),
     pruneCache: (pruneOptions) => context.cache.prune(pruneOptions),
     listRecords: (limit) => listRecords(context.db, limit),
-    close: async () => {
-      stop.abort(new CodedError('aborted', 'the engine is stopping'));
-      await Promise.allSettled(running);
-      await layers.close();
-      context.cache.flush();
-      await context.workers.close();
-      await context.fetcher.close();
+    close: () => {
+      closing ??= closeAll();
+      return closing;
     },
   };
+
+  async function closeAll(): Promise<void> {
+    stop.abort(new CodedError('aborted', 'the engine is stopping'));
+    await Promise.allSettled(running);
+    await layers.close();
+    context.cache.flush();
+    await context.workers.close();
+    await context.fetcher.close();
+  }
 }
 
 function makeSolver(

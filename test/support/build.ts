@@ -6,13 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import { planDockerfile } from '#build/frontend/index.ts';
-import { createBuilder } from '#build/index.ts';
+import { type BuilderOptions, createBuilder } from '#build/index.ts';
 import type { Builder, BuildRequest } from '#build/types.ts';
 import { extendChain } from '#oci/digest/index.ts';
 import { encodeDocument } from '#oci/manifest/index.ts';
 import { parseReference } from '#oci/reference/index.ts';
 import type { ImageTransfer } from '#registry/transfer/types.ts';
 import { createOciRuntime, createStepRuntime } from '#runtime/process/index.ts';
+import type { StepRuntime } from '#runtime/process/types.ts';
 import type { Image } from '#store/image/types.ts';
 import { openStore, type Store } from '#store/root/index.ts';
 import { createChangesets } from './tar-changesets.ts';
@@ -36,6 +37,7 @@ export interface TestBuild {
 export interface TestBuilder {
   readonly store: Store;
   readonly builder: Builder;
+  readonly stepRuntime: StepRuntime;
   readonly dir: string;
   /** Builds a context given as files; the whole output is kept also when it fails (`error.output`). */
   build(files: Readonly<Record<string, string>>, request?: Partial<BuildRequest>): Promise<TestBuild>;
@@ -48,7 +50,7 @@ export interface TestBuilder {
 /** Runs `body` with a fresh builder; afterwards nothing of it is mounted or left on the disk. */
 export async function withBuilder(
   body: (test: TestBuilder) => Promise<void>,
-  options: { readonly transfer?: Pick<ImageTransfer, 'pullImage' | 'resolveImage'> } = {},
+  options: Partial<BuilderOptions> = {},
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-build-'));
   const root = join(dir, 'root');
@@ -62,14 +64,16 @@ export async function withBuilder(
   const builder = await createBuilder({
     ...store,
     stepRuntime,
-    transfer: options.transfer ?? NO_TRANSFER,
+    transfer: NO_TRANSFER,
     planDockerfile,
+    ...options,
   });
   try {
     await addBusybox(store);
     await body({
       store,
       builder,
+      stepRuntime,
       dir,
       build: (files, request) => buildFiles(builder, store, dir, files, request),
       read: (image, path) => withView(store, dir, image, (view) => readFileSync(join(view, path), 'utf8')),
