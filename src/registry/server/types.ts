@@ -129,8 +129,11 @@ export interface Upload {
 /** Rows about blobs. A blob is reached only through the link of a repository, in the transaction that reads it. */
 export interface BlobRecords {
   findBlob(repository: string, digest: Digest): Promise<StoredBlob | undefined>;
-  /** Restarts the grace of a blob that nothing refers to, because somebody was told it is there. */
-  renewBlob(repository: string, digest: Digest): Promise<void>;
+  /**
+   * Restarts the grace of a blob that nothing refers to, because somebody will be told it is there; false if it has left
+   * the repository meanwhile.
+   */
+  renewBlob(repository: string, digest: Digest): Promise<boolean>;
   /**
    * Makes a durable blob part of a repository; durable when it resolves. When the same bytes are known already the new
    * copy is not needed: `isKept` is false and the caller drops it. `isIntact` says whether the known copy can be read.

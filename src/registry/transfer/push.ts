@@ -37,6 +37,7 @@ export async function pushImage(
     label: `push ${formatFamiliar(named)}`,
   });
   let repository: RepositoryClient | undefined;
+  options.onProgress?.({ status: `The push refers to repository [${named.registry}/${named.repository}]` });
   try {
     repository = await context.client.openRepository(named, {
       credentials: options.credentials,
@@ -60,7 +61,6 @@ async function push(
 ): Promise<{ digest: Digest; sizeBytes: number }> {
   const { images } = context;
   const report: Report = options.onProgress ?? (() => undefined);
-  report({ status: `The push refers to repository [${named.registry}/${named.repository}]` });
   const unique = [...new Map(image.layers.map((layer) => [layer.diffId, layer])).values()];
   for (const { diffId } of unique) lease.add({ kind: 'layer', key: diffId });
   for (const { diffId } of unique.toReversed()) report({ id: shortIdOf(diffId), status: 'Preparing' });

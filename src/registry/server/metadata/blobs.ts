@@ -2,7 +2,7 @@ import type { Transaction } from 'kysely';
 import type { SqlDatabase } from '#base/database/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
 import type { BlobLocation, BlobRecords, Grace, NewBlob, StoredBlob } from '../types.ts';
-import { condemn, ensureRepository, findRepositoryId, type Rows } from './rows.ts';
+import { condemn, ensureRepository, findRepositoryId, hasLink, type Rows } from './rows.ts';
 import { NO_REPOSITORY, type RegistryTables } from './schema.ts';
 
 /** Blob rows over SQL. */
@@ -10,18 +10,18 @@ export function createBlobRecords(database: SqlDatabase<RegistryTables>, grace: 
   return {
     findBlob: (repository, digest) => findBlob(database.read, repository, digest),
 
-    async renewBlob(repository, digest) {
-      await database.writeSoon(async (rows) => {
+    renewBlob: (repository, digest) =>
+      database.writeSoon(async (rows) => {
         const id = await findRepositoryId(rows, repository);
-        if (id === undefined) return;
+        if (id === undefined) return false;
         await rows
           .updateTable('garbage')
           .set({ due_at: Date.now() + grace.unreferencedMs })
           .where('repository_id', '=', id)
           .where('digest', '=', digest)
           .execute();
-      });
-    },
+        return await hasLink(rows, id, digest);
+      }),
 
     addBlob: (blob, isIntact) => database.write((rows) => addBlob(rows, blob, isIntact, grace)),
 

@@ -4,7 +4,7 @@ import { CodedError } from '#base/errors/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
 import type { Descriptor } from '#oci/manifest/index.ts';
 import type { Grace, ManifestRecords, ManifestReference, NewManifest, Page } from '../types.ts';
-import { condemn, ensureRepository, findRepositoryId, type Rows } from './rows.ts';
+import { condemn, ensureRepository, findRepositoryId, hasLink, type Rows } from './rows.ts';
 import { NO_REPOSITORY, type RegistryTables } from './schema.ts';
 
 /** Values in one `IN (…)`: far below the limits of either database. */
@@ -139,16 +139,6 @@ export async function hasReference(rows: Rows, repositoryId: number, target: str
     .where('repository_id', '=', repositoryId)
     .where('target', '=', target)
     .limit(1)
-    .executeTakeFirst();
-  return row !== undefined;
-}
-
-async function hasLink(rows: Rows, repositoryId: number, digest: string): Promise<boolean> {
-  const row = await rows
-    .selectFrom('repository_blobs')
-    .select('digest')
-    .where('repository_id', '=', repositoryId)
-    .where('digest', '=', digest)
     .executeTakeFirst();
   return row !== undefined;
 }

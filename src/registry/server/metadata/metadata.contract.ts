@@ -201,7 +201,8 @@ export function describeRegistryMetadata(name: string, open: OpenMetadata): void
       await add(metadata, 'c', 'b1');
       await metadata.deleteBlob('c', digest('b1'));
       await new Promise((resolve) => setTimeout(resolve, 200));
-      await metadata.renewBlob('a/b', digest('b1'));
+      assert.equal(await metadata.renewBlob('a/b', digest('b1')), true);
+      assert.equal(await metadata.renewBlob('a/b', digest('b2')), false);
       await metadata.sweep(later(), 9);
       assert.ok((await metadata.findBlob('a/b', digest('b1'))) !== undefined);
       await metadata.deleteBlob('a/b', digest('b1'));

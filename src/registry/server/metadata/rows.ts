@@ -37,3 +37,14 @@ export async function condemn(
     .onConflict((conflict) => conflict.columns(['repository_id', 'digest']).doUpdateSet({ due_at: dueAt }))
     .execute();
 }
+
+/** Whether the repository has the blob. */
+export async function hasLink(rows: Rows, repositoryId: number, digest: string): Promise<boolean> {
+  const row = await rows
+    .selectFrom('repository_blobs')
+    .select('digest')
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .executeTakeFirst();
+  return row !== undefined;
+}

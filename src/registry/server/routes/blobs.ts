@@ -25,7 +25,7 @@ export async function pullBlob(
   const blob = await metadata.findBlob(repository, digest);
   if (blob === undefined) throw unknownBlob(digest);
   // Whoever is told that it is here will not push it: it must stay until their manifest arrives.
-  if (blob.isUnreferenced) await metadata.renewBlob(repository, digest);
+  if (blob.isUnreferenced && !(await metadata.renewBlob(repository, digest))) throw unknownBlob(digest);
   const headers: Headers = {
     'Content-Type': 'application/octet-stream',
     'Content-Length': blob.sizeBytes,
