@@ -7,7 +7,7 @@
  *     /           page              (when mounted)
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { messageOf } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
 
@@ -79,9 +79,13 @@ export function createHubServer(options: HubServerOptions): HubServer {
   );
   server.timeout = IDLE_TIMEOUT_MS;
   server.on('clientError', (_, socket) => {
-    if (socket.writable)
-      socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
-    else socket.destroy();
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
+    // A peer that goes on sending must not keep the connection.
+    (socket as Socket).destroySoon();
   });
   return {
     server,
