@@ -51,9 +51,15 @@ const SQLITE_WORDS: Readonly<Record<string, string>> = {
 export function openSqliteDatabase<S>(path: string, migrations: Migrations): SqlDatabase<S> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const writer = new DatabaseSync(path);
-  writer.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -16000;',
-  );
+  try {
+    writer.exec(
+      'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -16000;',
+    );
+  } catch (error) {
+    throw new CodedError('data_loss', `cannot open database "${path}": ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
   checkIntegrity(writer, path);
   writer.exec(
     'CREATE TABLE IF NOT EXISTS schema_versions (component TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID',
