@@ -22,7 +22,7 @@ import type { CliContext, Command, Flag } from './types.ts';
 const READY_TIMEOUT_MS = 60_000;
 const STOP_TIMEOUT_MS = 30_000;
 const POLL_MS = 50;
-const DEFAULT_LISTEN = '127.0.0.1:5050';
+const DEFAULT_LISTEN = '127.0.0.1:5000';
 const LOG_TAIL_BYTES = 4096;
 
 const ROOT: Flag = { name: 'root', kind: 'string', help: 'Folder for the data of engine and hub' };
@@ -88,6 +88,8 @@ export const up: Command = {
       context.stdout.write(`${name.padEnd(7)}${again}: ${service.address} (pid ${service.pid})\n`);
     }
     if (started.hub !== undefined) context.stdout.write(`page   ${started.hub.address}/\n`);
+    if (started.engine !== undefined && flags.string('root') !== undefined)
+      context.stdout.write(`use    export SLIPWAY_HOST=${started.engine.address}\n`);
     return 0;
   },
 };
