@@ -1,15 +1,17 @@
 import { randomBytes } from 'node:crypto';
+import { lstatSync, readdirSync, rmdirSync } from 'node:fs';
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
+import { findXattr } from '#base/posix/index.ts';
 import type { ExecOp } from '#build/graph/types.ts';
 import type { OpCall, OpDriver, OpEvents } from '#build/solver/types.ts';
 import type { KeyComponent } from '#build/types.ts';
 import { formatPlatform } from '#oci/platform/index.ts';
 import type { ExitStatus, StepRuntime } from '#runtime/process/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
-import type { SnapshotStore } from '#store/snapshot/types.ts';
+import type { ActiveSnapshot, SnapshotStore } from '#store/snapshot/types.ts';
 import type { LayerDescriber } from './layers.ts';
 import type { BuildJob, BuildResult, StateResult } from './types.ts';
 
@@ -81,7 +83,7 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   await using cleanup = new AsyncDisposableStack();
   const lease = cleanup.use(leases.createLease({ label: `build step ${id.slice(0, 12)}` }));
   if (parent?.snapshot !== undefined) lease.add({ kind: 'snapshot', key: parent.snapshot });
-  await snapshots.prepare(key, parent?.snapshot);
+  const active = await snapshots.prepare(key, parent?.snapshot);
   cleanup.defer(() => snapshots.remove(key));
   snapshots.mountAt(key, target, { volatile: true });
   cleanup.defer(async () => {
@@ -110,6 +112,7 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   if (status.exitCode !== 0) throw failedStep(op, vertex.ranges[0]?.start, status, output.lastErrorLine);
   snapshots.unmount(target);
   await removeMountPoint(target);
+  dropEmptyCopyUp(active, 'etc');
   const name = `build/${id}`;
   lease.add({ kind: 'snapshot', key: name });
   await snapshots.commit(key, name, { durable: false });
@@ -121,6 +124,30 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
     layer: layers.lazily(name),
     createdAt: Date.now(),
   };
+}
+
+/**
+ * Mount points that the image lacks (`/etc/resolv.conf`) are made for the run and taken away again; what stays is their
+ * directory, copied up without a change. It is no change of the step either.
+ */
+function dropEmptyCopyUp(active: ActiveSnapshot, name: string): void {
+  const at = join(active.upperDir, name);
+  const upper = lstatSync(at, { throwIfNoEntry: false, bigint: true });
+  if (upper?.isDirectory() !== true || readdirSync(at).length > 0) return;
+  if (findXattr(at, 'trusted.overlay.opaque') !== undefined) return;
+  for (const dir of active.lowerDirs) {
+    const below = lstatSync(join(dir, name), { throwIfNoEntry: false, bigint: true });
+    if (below === undefined) continue;
+    // The time was put back with less than nanoseconds.
+    const driftNs = Number(below.mtimeNs - upper.mtimeNs);
+    const isSame =
+      below.mode === upper.mode &&
+      below.uid === upper.uid &&
+      below.gid === upper.gid &&
+      Math.abs(driftNs) < 2000;
+    if (isSame) rmdirSync(at);
+    return;
+  }
 }
 
 /** The state an op works on; `undefined` for an empty root. */
