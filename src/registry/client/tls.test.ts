@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -111,5 +112,53 @@ test('a client certificate from certs.d is shown, and one without its key is an 
     await assert.rejects(open({ certsDirs }), /missing key client\.key for client certificate client\.cert/);
     copyFileSync(join(dir, 'key.pem'), join(folder, 'client.key'));
     assert.equal(await open({ certsDirs }), `https://${host}`);
+  }),
+);
+
+test('a proxy carries TLS through a tunnel and plain HTTP itself; excluded hosts go straight', { skip }, () =>
+  withTlsRegistry({ wantsClient: false }, async ({ host, open }) => {
+    const asked: string[] = [];
+    const plain = createHttpServer((_request, response) => response.end('{}'));
+    const proxy = createHttpServer((request, response) => {
+      asked.push(`${request.method} ${request.url}`);
+      response.end('{}');
+    });
+    proxy.on('connect', (request, socket, head) => {
+      asked.push(`CONNECT ${request.url}`);
+      const [name = '', port] = (request.url ?? '').split(':');
+      const target = connect(Number(port), name, () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        target.write(head);
+        target.pipe(socket).pipe(target);
+      });
+      for (const end of [target, socket]) end.on('error', () => end.destroy());
+    });
+    const listen = async (server: typeof plain, address: string): Promise<number> => {
+      await new Promise<void>((resolve) => server.listen(0, address, resolve));
+      return (server.address() as AddressInfo).port;
+    };
+    const url = `http://127.0.0.1:${await listen(proxy, '127.0.0.1')}`;
+    const bare = `${OWN_ADDRESS}:${await listen(plain, OWN_ADDRESS ?? '')}`;
+    try {
+      const proxied = { insecureRegistries: [host, bare], proxy: { http: url, https: url } };
+      assert.equal(await open(proxied), `https://${host}`);
+      assert.deepEqual(asked, [`CONNECT ${host}`]);
+      const client = createRegistryClient(proxied);
+      const name = { registry: bare, repository: 'a' };
+      assert.equal(
+        (await client.openRepository(name, { credentials: anonymous, access: 'pull' })).origin,
+        `http://${bare}`,
+      );
+      await client.close();
+      assert.equal(asked.at(-1), `GET http://${bare}/v2/`);
+      asked.length = 0;
+      await open({ ...proxied, proxy: { ...proxied.proxy, no: [OWN_ADDRESS ?? ''] } });
+      assert.deepEqual(asked, []);
+    } finally {
+      for (const server of [proxy, plain]) {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      }
+    }
   }),
 );

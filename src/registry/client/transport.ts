@@ -100,7 +100,10 @@ function createPool(url: URL, options: RegistryClientOptions, insecure: boolean)
     maxHeaderSize: 64 * 1024,
   };
   const proxy = proxyFor(url, options.proxy);
-  if (proxy !== undefined) return new ProxyAgent({ uri: proxy, requestTls: tls, ...shared });
+  if (proxy !== undefined) {
+    // A tunnel for TLS; plain HTTP is asked of the proxy itself, as many allow no tunnel to other ports.
+    return new ProxyAgent({ uri: proxy, requestTls: tls, proxyTunnel: url.protocol === 'https:', ...shared });
+  }
   const timeout = options.timeouts?.connectMs ?? CONNECT_TIMEOUT_MS;
   return new Pool(url.origin, { ...shared, connect: { timeout, ...tls } });
 }

@@ -18,8 +18,9 @@ export function createImageTransfer(parts: TransferParts): ImageTransfer {
     pullImage: (reference, options) => pullImage(context, reference, options),
     pushImage: (image, reference, options) => pushImage(context, image, reference, options),
     async *listRemoteTags(reference, options) {
-      const repository = await openForPull(context, reference, options);
-      yield* repository.listTags(options.signal);
+      yield* await reading(context, reference, options, (repository) =>
+        Array.fromAsync(repository.listTags(options.signal)),
+      );
     },
     resolveImage: (reference, options) =>
       reading(context, reference, options, async (repository, named) => {
