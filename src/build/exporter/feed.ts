@@ -1,5 +1,5 @@
 /** What is kept of a step's output, in characters: for the record, and for a step whose turn to be shown has not come. */
-const LOG_LIMIT = 256 * 1024;
+const LOG_LIMIT = 64 * 1024;
 const HELD_LIMIT = 16 * 1024 * 1024;
 
 /**

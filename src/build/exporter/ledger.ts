@@ -121,7 +121,7 @@ export class Ledger {
       number: step.number,
       text: step.text,
       cacheKey: key?.key,
-      components: key?.components ?? [],
+      components: shortened(key?.components ?? []),
       cached: false,
       ...(feed?.missReason === undefined ? {} : { missReason: feed.missReason }),
       startedAt: current?.step === step ? current.startedAt : Date.now(),
@@ -263,7 +263,7 @@ export class Ledger {
       number: step.number,
       text: step.text,
       cacheKey: solved.key,
-      components: solved.components,
+      components: shortened(solved.components),
       cached: solved.cached,
       ...(solved.missReason === undefined ? {} : { missReason: solved.missReason }),
       startedAt: solved.startedAt ?? this.#current?.startedAt ?? Date.now(),
@@ -282,4 +282,13 @@ export class Ledger {
     }
     return feed;
   }
+}
+
+/** Components a record keeps of one step; all of them are with the cache entry. */
+const COMPONENT_LIMIT = 100;
+
+function shortened(components: readonly KeyComponent[]): readonly KeyComponent[] {
+  if (components.length <= COMPONENT_LIMIT) return components;
+  const rest = components.slice(COMPONENT_LIMIT);
+  return [...components.slice(0, COMPONENT_LIMIT), { name: `${rest.length} more`, value: keyOf(rest) }];
 }

@@ -5,7 +5,9 @@ import type { KeyComponent } from '#build/types.ts';
 import type { Source } from './sources.ts';
 
 /** Beyond this many files a key names directories instead of files, so that a record stays small. */
-const FILE_COMPONENT_LIMIT = 4000;
+const FILE_COMPONENT_LIMIT = 2000;
+/** Hex digits of a value: components are stored with every record, and 128 bits tell files apart. */
+const VALUE_DIGITS = 32;
 
 /** What is left out below a source: paths relative to the tree's root. */
 export type Excluded = (path: string) => boolean;
@@ -50,7 +52,10 @@ export class SourceHasher {
     if (entry === undefined || entry.type === 's' || (path !== top && excluded(path))) return;
     // The mode of a source directory itself does not reach the image.
     if (path !== top || entry.type !== 'd') {
-      into.push({ name: `${entry.type === 'd' ? 'dir' : 'file'} ${path}`, value: this.#digest(path, entry) });
+      into.push({
+        name: `${entry.type === 'd' ? 'dir' : 'file'} ${path}`,
+        value: shortHash(this.#describe(path, entry)),
+      });
     }
     if (entry.type !== 'd') return;
     for (const name of this.#tree.list(path)) {
@@ -58,7 +63,7 @@ export class SourceHasher {
     }
   }
 
-  #digest(path: string, entry: TreeEntry): string {
+  #describe(path: string, entry: TreeEntry): string {
     const owner = `${entry.uid}:${entry.gid}`;
     const head = `${entry.type} ${entry.mode.toString(8)} ${owner}`;
     switch (entry.type) {
@@ -96,6 +101,10 @@ export class SourceHasher {
   }
 }
 
+function shortHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, VALUE_DIGITS);
+}
+
 /** Joins the components of a directory's files into one. */
 function groupByDirectory(files: readonly KeyComponent[]): readonly KeyComponent[] {
   const groups = new Map<string, ReturnType<typeof createHash>>();
@@ -111,6 +120,6 @@ function groupByDirectory(files: readonly KeyComponent[]): readonly KeyComponent
   }
   return [...groups].map(([directory, hash]) => ({
     name: `files in ${directory === '' ? '.' : directory}`,
-    value: hash.digest('hex'),
+    value: hash.digest('hex').slice(0, VALUE_DIGITS),
   }));
 }
