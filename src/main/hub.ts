@@ -8,6 +8,7 @@ import { Accounts } from '#hub/account/index.ts';
 import { Catalog, HubDirectory } from '#hub/catalog/index.ts';
 import { createHubServer, LiveEvents } from '#hub/server/index.ts';
 import {
+  cacheRights,
   createRegistry,
   createSqlMetadata,
   openAuthenticator,
@@ -165,7 +166,7 @@ async function runHub(settings: HubSettings): Promise<void> {
     metadata: createSqlMetadata(database),
     storage,
     authenticator: auth?.authenticator ?? openAuthenticator,
-    authorizer: auth?.directory ?? openAuthorizer,
+    authorizer: auth ? cacheRights(auth.directory, database) : openAuthorizer,
     log: log.with({ part: 'registry' }),
   });
   await registry.recover(() => storage.listUploads());

@@ -27,6 +27,8 @@ export interface SqlDatabase<S> {
   readonly read: Kysely<S>;
   /** Whether other processes may write to it too: then nobody may cache rows. */
   readonly shared: boolean;
+  /** Grows with every committed transaction of this process: what was read at one version is true while it lasts. */
+  readonly version: number;
   /** Runs `body` in one transaction and resolves when it is durable. A throw rolls back. */
   write<T>(body: (transaction: Transaction<S>) => Promise<T>): Promise<T>;
   /** As `write`, but resolves when others see it; durable after the next `flush` or `write`. */
@@ -79,6 +81,7 @@ class SqliteDatabase<S> implements SqlDatabase<S> {
   readonly #log: LogSync;
   readonly #kysely: Kysely<S>;
   #open = true;
+  #version = 0;
 
   constructor(path: string, writer: DatabaseSync, reader: DatabaseSync) {
     this.#path = path;
@@ -97,8 +100,14 @@ class SqliteDatabase<S> implements SqlDatabase<S> {
     return result;
   }
 
-  writeSoon<T>(body: (transaction: Transaction<S>) => Promise<T>): Promise<T> {
-    return this.#kysely.transaction().execute(body);
+  get version(): number {
+    return this.#version;
+  }
+
+  async writeSoon<T>(body: (transaction: Transaction<S>) => Promise<T>): Promise<T> {
+    const result = await this.#kysely.transaction().execute(body);
+    this.#version++;
+    return result;
   }
 
   flush(): Promise<void> {

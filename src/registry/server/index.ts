@@ -7,6 +7,7 @@ export {
   type RegistryTables,
 } from './metadata/index.ts';
 export { openAuthenticator, openAuthorizer } from './open.ts';
+export { cacheRights } from './rights.ts';
 export { createRegistry, type Registry, type RegistryOptions } from './server.ts';
 export { type FolderStorage, openFolderStorage } from './storage/index.ts';
 export type * from './types.ts';
