@@ -81,6 +81,26 @@ export const kill: Command = action({
   query: (flags) => ({ signal: flags.string('signal') }),
 });
 
+/** `slipway pause`. */
+export const pause: Command = action({
+  name: 'pause',
+  summary: 'Pause all processes within one or more containers',
+  flags: [],
+  method: 'POST',
+  path: (container) => `/containers/${container}/pause`,
+  query: () => ({}),
+});
+
+/** `slipway unpause`. */
+export const unpause: Command = action({
+  name: 'unpause',
+  summary: 'Unpause all processes within one or more containers',
+  flags: [],
+  method: 'POST',
+  path: (container) => `/containers/${container}/unpause`,
+  query: () => ({}),
+});
+
 const remove: Action = {
   name: 'rm',
   summary: 'Remove one or more containers',

@@ -79,6 +79,35 @@ export const COMMANDS: Readonly<Record<string, { readonly summary: string; reado
     summary: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
     load: async () => (await import('./archive.ts')).saveImages,
   },
+  commit: {
+    summary: "Create a new image from a container's changes",
+    load: async () => (await import('./commit.ts')).commit,
+  },
+  diff: {
+    summary: "Inspect changes to files or directories on a container's filesystem",
+    load: async () => (await import('./diff.ts')).diff,
+  },
+  events: {
+    summary: 'Get real time events from the server',
+    load: async () => (await import('./events.ts')).events,
+  },
+  pause: {
+    summary: 'Pause all processes within one or more containers',
+    load: async () => (await import('./lifecycle.ts')).pause,
+  },
+  port: {
+    summary: 'List port mappings or a specific mapping for the container',
+    load: async () => (await import('./port.ts')).port,
+  },
+  rename: { summary: 'Rename a container', load: async () => (await import('./rename.ts')).rename },
+  top: {
+    summary: 'Display the running processes of a container',
+    load: async () => (await import('./top.ts')).top,
+  },
+  unpause: {
+    summary: 'Unpause all processes within one or more containers',
+    load: async () => (await import('./lifecycle.ts')).unpause,
+  },
   start: {
     summary: 'Start one or more stopped containers',
     load: async () => (await import('./start.ts')).start,
@@ -113,6 +142,8 @@ export const COMMANDS: Readonly<Record<string, { readonly summary: string; reado
 /** Commands that live in a group only. */
 const GROUPED: Readonly<Record<string, Loader>> = {
   'network ls': async () => (await import('./network.ts')).networkList,
+  'network connect': async () => (await import('./network-connect.ts')).networkConnect,
+  'network disconnect': async () => (await import('./network-connect.ts')).networkDisconnect,
   'network create': async () => (await import('./network.ts')).networkCreate,
   'network rm': async () => (await import('./network.ts')).networkRemove,
   'network inspect': async () => (await import('./inspect.ts')).inspectNetwork,
@@ -138,8 +169,10 @@ export const GROUPS: Readonly<Record<string, Group>> = {
     summary: 'Manage containers',
     commands: {
       attach: 'attach',
+      commit: 'commit',
       cp: 'cp',
       create: 'create',
+      diff: 'diff',
       exec: 'exec',
       export: 'export',
       inspect: 'container inspect',
@@ -148,12 +181,17 @@ export const GROUPS: Readonly<Record<string, Group>> = {
       ls: 'ps',
       list: 'ps',
       ps: 'ps',
+      pause: 'pause',
+      port: 'port',
       prune: 'container prune',
+      rename: 'rename',
       restart: 'restart',
       rm: 'rm',
       run: 'run',
       start: 'start',
       stop: 'stop',
+      top: 'top',
+      unpause: 'unpause',
       wait: 'wait',
     },
   },
@@ -179,7 +217,9 @@ export const GROUPS: Readonly<Record<string, Group>> = {
   network: {
     summary: 'Manage networks',
     commands: {
+      connect: 'network connect',
       create: 'network create',
+      disconnect: 'network disconnect',
       inspect: 'network inspect',
       ls: 'network ls',
       list: 'network ls',
@@ -190,7 +230,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
   },
   system: {
     summary: 'Manage the engine',
-    commands: { df: 'system df', info: 'info', prune: 'system prune' },
+    commands: { df: 'system df', events: 'events', info: 'info', prune: 'system prune' },
   },
   volume: {
     summary: 'Manage volumes',

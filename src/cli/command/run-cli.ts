@@ -145,9 +145,7 @@ function report(
 }
 
 function unknownCommand(program: string, name: string): CodedError {
-  const near = Object.keys(COMMANDS).find(
-    (known) => known[0] === name[0] && Math.abs(known.length - name.length) <= 2,
-  );
+  const near = Object.keys(COMMANDS).find((known) => isTypo(name, known));
   return new CodedError('invalid_argument', `${program}: '${name}' is not a ${program} command`, {
     data: { exitCode: 1 },
     help: {
@@ -155,6 +153,16 @@ function unknownCommand(program: string, name: string): CodedError {
       fix: [`${program} ${near === undefined ? '--help' : `${near} --help`}`],
     },
   });
+}
+
+/** One letter more, less, other or swapped. */
+function isTypo(typed: string, known: string): boolean {
+  if (Math.abs(typed.length - known.length) > 1) return false;
+  let at = 0;
+  while (at < typed.length && typed[at] === known[at]) at++;
+  const [a, b] = [typed.slice(at), known.slice(at)];
+  const isSwapped = a[0] === b[1] && a[1] === b[0] && a.slice(2) === b.slice(2) && a.length > 1;
+  return a.slice(1) === b || a === b.slice(1) || a.slice(1) === b.slice(1) || isSwapped;
 }
 
 function describeCommand(usage: string, command: Command): string {
