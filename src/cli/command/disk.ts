@@ -153,7 +153,7 @@ function describeAll(usage: DiskUsage): string {
       name.slice(colon + 1),
       shortId(image.Id),
       formatAge(image.Created),
-      formatSize(image.Size, 4),
+      formatSize(image.Size),
       formatSize(shared, 4),
       formatSize(image.Size - shared, 4),
       String(Math.max(0, image.Containers)),

@@ -89,7 +89,7 @@ function columnsOf({ full }: { readonly full: boolean }): readonly Column<Line>[
     { name: 'CreatedSince', heading: 'CREATED', cell: (l) => formatAge(l.image.Created) },
     { name: 'CreatedAt', heading: 'CREATED AT', cell: (l) => formatDate(l.image.Created) },
     { name: 'Size', heading: 'SIZE', cell: (l) => formatSize(l.image.Size) },
-    { name: 'VirtualSize', heading: 'SIZE', cell: (l) => formatSize(l.image.Size) },
+    { name: 'VirtualSize', heading: 'SIZE', cell: (l) => formatSize(l.image.Size, 4) },
     { name: 'UniqueSize', heading: 'UNIQUE SIZE', cell: () => 'N/A' },
     {
       name: 'SharedSize',

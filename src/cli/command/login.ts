@@ -57,8 +57,8 @@ export const logout: Command = {
   async run(context, [server]) {
     const registry = normalizeRegistry(server ?? 'docker.io');
     const shown = registry === 'docker.io' ? HUB : registry;
-    const had = await createCredentialStore(context.configPath).erase(registry);
-    context.stdout.write(had ? `Removing login credentials for ${shown}\n` : `Not logged in to ${shown}\n`);
+    context.stdout.write(`Removing login credentials for ${shown}\n`);
+    await createCredentialStore(context.configPath).erase(registry);
     return 0;
   },
 };

@@ -18,7 +18,7 @@ export const top: Command = {
       query: { ps_args: options.length === 0 ? undefined : options.join(' ') },
       signal: context.signal,
     });
-    context.stdout.write(formatTable([titles, ...(processes ?? [])]));
+    context.stdout.write(formatTable([titles, ...(processes ?? [])], 20));
     return 0;
   },
 };

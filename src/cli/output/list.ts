@@ -30,8 +30,13 @@ export function formatList<Row>(
   options: ListOptions,
 ): string {
   const format = options.format ?? '';
+  // Keys in the order of their names, as Go writes a map.
   const value = (row: Row): Record<string, string> =>
-    Object.fromEntries(columns.map(({ name, cell }) => [name, cell(row)]));
+    Object.fromEntries(
+      columns
+        .map(({ name, cell }): [string, string] => [name, cell(row)])
+        .sort(([a], [b]) => (a < b ? -1 : 1)),
+    );
   if (options.quiet && format === '')
     return rows.map((row) => `${value(row)[options.quietColumn] ?? ''}\n`).join('');
   if (format === 'json') return rows.map((row) => `${goJson(value(row))}\n`).join('');

@@ -4,15 +4,15 @@ const GAP = 3;
 const MIN_WIDTH = 10;
 
 /**
- * Rows in columns as Docker prints them: the widest cell plus three spaces, at least ten, the last column as it is.
+ * Rows in columns as Docker prints them: the widest cell plus three spaces, at least `minWidth`, the last column as it is.
  * Cells are made safe for a terminal.
  */
-export function formatTable(rows: readonly (readonly string[])[]): string {
+export function formatTable(rows: readonly (readonly string[])[], minWidth: number = MIN_WIDTH): string {
   const cells = rows.map((row) => row.map(escapeLine));
   const widths: number[] = [];
   for (const row of cells) {
     for (const [i, cell] of row.slice(0, -1).entries())
-      widths[i] = Math.max(widths[i] ?? MIN_WIDTH, displayWidth(cell) + GAP);
+      widths[i] = Math.max(widths[i] ?? minWidth, displayWidth(cell) + GAP);
   }
   return cells
     .map((row) =>
