@@ -1,4 +1,4 @@
-import { escapeLine } from './escape.ts';
+import { escapeText } from './escape.ts';
 import { formatTable } from './table.ts';
 import { compileTemplate, goJson } from './template.ts';
 
@@ -49,10 +49,8 @@ export function formatList<Row>(
   }
   const isTable = format.startsWith('table ');
   const template = compileTemplate(unescapeTabs(isTable ? format.slice('table '.length) : format));
-  const safe = (row: Row): Record<string, string> =>
-    Object.fromEntries(columns.map(({ name, cell }) => [name, escapeLine(cell(row))]));
-  const lines = rows.map((row) => template(safe(row)));
-  if (!isTable) return lines.map((line) => `${line}\n`).join('');
+  const lines = rows.map((row) => template(value(row)));
+  if (!isTable) return lines.map((line) => `${escapeText(line)}\n`).join('');
   const headings = Object.fromEntries(columns.map(({ name, heading }) => [name, heading]));
   return formatTable([template(headings), ...lines].map((line) => line.split('\t')));
 }
