@@ -212,6 +212,7 @@ class Build {
       },
     });
     job.defer(() => solve.settled());
+    for (const { message } of plan.warnings) this.#write(`[WARNING]: ${message}\n`);
     this.#startAll(plan, solve);
     try {
       return await ledger.follow(solve);

@@ -31,6 +31,7 @@ type Call = OpCall<BuildResult, BuildJob>;
 export function createExecDriver(options: ExecOptions): OpDriver<BuildResult, BuildJob> {
   return {
     isShareable: true,
+    isWaiting: false,
     async *keys({ vertex, inputs, job }) {
       const op = vertex.op as ExecOp;
       yield execComponents(op, inputs, formatPlatform(vertex.platform ?? job.platform));

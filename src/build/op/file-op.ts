@@ -31,6 +31,7 @@ type CopyAction = Extract<FileAction, { kind: 'copy' }>;
 export function createFileDriver(options: FileOpOptions): OpDriver<BuildResult, BuildJob> {
   return {
     isShareable: false,
+    isWaiting: false,
     keys: fileKeys,
     run: (call, key) => runActions(options, call, key),
   };

@@ -12,6 +12,7 @@ type Call = OpCall<BuildResult, BuildJob>;
 export function createSourceDriver(options: { readonly fetcher: Fetcher }): OpDriver<BuildResult, BuildJob> {
   return {
     isShareable: false,
+    isWaiting: true,
     async *keys() {},
     run: (call) => {
       const { op } = call.vertex;

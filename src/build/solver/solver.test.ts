@@ -27,6 +27,7 @@ function makeBench(options: { readonly parallelism?: number; readonly isShareabl
   const stored: Bench['stored'] = new Map();
   const driver: OpDriver<Result, string> = {
     isShareable: options.isShareable ?? true,
+    isWaiting: false,
     async *keys({ vertex, inputs }) {
       const op = vertex.op as ExecOp;
       yield [

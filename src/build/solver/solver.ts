@@ -155,14 +155,15 @@ class BuildSolve<R extends Result, Job> implements Solve<R> {
       onOutput: (text) => listener.onOutput?.(call.vertex, text),
     };
     const runAndStore = async (signal: AbortSignal, told: OpEvents): Promise<R> => {
-      return running.run(async () => {
+      const work = async (): Promise<R> => {
         const startedAt = performance.now();
         const result = await driver.run({ ...call, signal }, last?.key ?? '', told);
         if (last === undefined) return result;
         const aliases = tried.slice(0, -1).map(({ key }) => key);
         cache.store({ ...last, aliases, result, durationMs: performance.now() - startedAt }, call);
         return result;
-      }, signal);
+      };
+      return driver.isWaiting ? work() : running.run(work, signal);
     };
     // A build without cache wants a run of its own.
     if (last === undefined || !driver.isShareable || call.vertex.ignoreCache)

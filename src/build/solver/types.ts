@@ -37,6 +37,8 @@ export interface OpDriver<R extends Result, Job> {
   keys(call: OpCall<R, Job>): AsyncIterable<readonly KeyComponent[]>;
   /** Several builds may share one run: it uses nothing that belongs to the job. */
   readonly isShareable: boolean;
+  /** Waits for a network rather than works: it takes none of the places for running ops. */
+  readonly isWaiting: boolean;
   run(call: OpCall<R, Job>, key: string, events: OpEvents): Promise<R>;
 }
 
