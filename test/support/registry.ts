@@ -27,11 +27,15 @@ export interface TestRegistry extends AsyncDisposable {
 
 /** Starts a registry over `root`, or over a fresh folder that goes when it is disposed. */
 export async function startRegistry(
-  options: Partial<RegistryOptions> & { readonly root?: string; readonly grace?: Grace } = {},
+  options: Partial<RegistryOptions> & {
+    readonly root?: string;
+    readonly grace?: Grace;
+    readonly minFreeBytes?: number;
+  } = {},
 ): Promise<TestRegistry> {
   const root = options.root ?? (await mkdtemp(join(tmpdir(), 'slipway-registry-')));
   const database = openRegistryDatabase(join(root, 'hub.db'));
-  const storage = await openFolderStorage({ root });
+  const storage = await openFolderStorage({ root, minFreeBytes: options.minFreeBytes ?? 0 });
   const registry = createRegistry({
     metadata: createSqlMetadata(database, options.grace),
     storage,

@@ -10,6 +10,7 @@ import {
   SqliteIntrospector,
   SqliteQueryCompiler,
 } from 'kysely';
+import { CodedError, type ErrorCode } from '#base/errors/index.ts';
 
 /** Statements kept per connection; lists of values make many shapes, so the oldest are dropped. */
 const STATEMENT_LIMIT = 400;
@@ -25,11 +26,13 @@ export function sqliteDialect(connection: DatabaseSync): Dialect {
 }
 
 class SqliteDriver implements Driver {
+  readonly #database: DatabaseSync;
   readonly #connection: PreparedConnection;
   readonly #waiting: (() => void)[] = [];
   #busy = false;
 
   constructor(connection: DatabaseSync) {
+    this.#database = connection;
     this.#connection = new PreparedConnection(connection);
   }
 
@@ -57,7 +60,8 @@ class SqliteDriver implements Driver {
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw('ROLLBACK'));
+    // SQLite has already rolled back after some errors, such as a full disk; saying so would hide the error.
+    if (this.#database.isTransaction) await connection.executeQuery(CompiledQuery.raw('ROLLBACK'));
   }
 
   async destroy(): Promise<void> {}
@@ -72,11 +76,15 @@ class PreparedConnection implements DatabaseConnection {
   }
 
   async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
-    const { statement, reads } = this.#prepare(query.sql);
-    const parameters = query.parameters as readonly SQLInputValue[];
-    if (reads) return { rows: statement.all(...parameters) as R[] };
-    const { changes, lastInsertRowid } = statement.run(...parameters);
-    return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+    try {
+      const { statement, reads } = this.#prepare(query.sql);
+      const parameters = query.parameters as readonly SQLInputValue[];
+      if (reads) return { rows: statement.all(...parameters) as R[] };
+      const { changes, lastInsertRowid } = statement.run(...parameters);
+      return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) };
+    } catch (error) {
+      throw translate(error);
+    }
   }
 
   async *streamQuery<R>(query: CompiledQuery): AsyncIterableIterator<QueryResult<R>> {
@@ -98,4 +106,19 @@ class PreparedConnection implements DatabaseConnection {
     this.#statements.set(sql, entry);
     return entry;
   }
+}
+
+/** SQLite's primary result codes that a caller can do something about. Spec: sqlite.org, "Result and Error Codes". */
+const CODES: Readonly<Record<number, ErrorCode>> = {
+  5: 'unavailable',
+  6: 'unavailable',
+  11: 'data_loss',
+  13: 'resource_exhausted',
+  26: 'data_loss',
+};
+
+function translate(error: unknown): unknown {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return error;
+  const code = CODES[error.errcode & 0xff];
+  return code === undefined ? error : new CodedError(code, `database: ${error.message}`, { cause: error });
 }

@@ -123,11 +123,15 @@ class SqliteDatabase<S> implements SqlDatabase<S> {
   async close(): Promise<void> {
     if (!this.#open) return;
     this.#open = false;
-    await this.#kysely.transaction().execute(async () => undefined);
-    await this.flush();
-    closeSync(this.#log.fd);
-    this.#reader.close();
-    this.#writer.close();
+    try {
+      // Whatever is being written ends first.
+      await this.#kysely.transaction().execute(async () => undefined);
+      await this.flush();
+    } finally {
+      closeSync(this.#log.fd);
+      this.#reader.close();
+      this.#writer.close();
+    }
   }
 }
 

@@ -105,7 +105,12 @@ class RegistryServer implements Registry {
 
   async close(): Promise<void> {
     await this.#collector.stop();
-    await this.#sessions.close();
+    const [failure, ...more] = await this.#sessions.close();
+    if (failure === undefined) return;
+    this.#options.log.warn('upload sessions were not saved', {
+      count: more.length + 1,
+      error: messageOf(failure),
+    });
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {

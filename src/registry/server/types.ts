@@ -221,6 +221,8 @@ export interface BlobWriter {
 
 /** Where bytes are kept: a folder now, a bucket later. Keys are ours (random), never names from outside. */
 export interface BlobStorage {
+  /** @throws {CodedError} `resource_exhausted` when so little room would be left that only deleting should go on. */
+  checkRoom(wantedBytes?: number): Promise<void>;
   /** Opens the upload for appending, creating it; one writer at a time. */
   openWriter(key: string): Promise<BlobWriter>;
   /** Bytes an upload holds; `undefined` if it holds none yet. */

@@ -60,6 +60,7 @@ export class UploadSessions {
 
   /** Begins a session; nothing is written yet. */
   async begin(repository: string, subject: string, algorithm: DigestAlgorithm = 'sha256'): Promise<Upload> {
+    await this.#storage.checkRoom();
     const upload: Upload = { id: randomBytes(16).toString('hex'), repository, subject, algorithm };
     const session = this.#remember(upload, false);
     if (this.#metadata.isShared) await this.#save(session);
@@ -78,8 +79,7 @@ export class UploadSessions {
   /** Appends a body and returns the new offset. A client that goes away leaves what arrived. */
   append(id: string, repository: string, subject: string, body: UploadBody): Promise<number> {
     return this.#withSession(id, repository, subject, body.request, async (session) => {
-      const receiver = await this.#receive(session, body);
-      await receiver.store();
+      const receiver = await this.#receive(session, body, () => true);
       return receiver.offset;
     });
   }
@@ -141,23 +141,27 @@ export class UploadSessions {
     }
   }
 
-  /** Gives every session a row, so that a client may go on after a restart. */
-  async close(): Promise<void> {
+  /**
+   * Gives every session a row, so that a client may go on after a restart. Resolves with the failures: such a session is
+   * lost, its client begins again.
+   */
+  async close(): Promise<readonly unknown[]> {
+    const failures: unknown[] = [];
     for (const session of this.#sessions.values()) {
       session.current?.request.destroy();
       await session.current?.done;
       session.hash?.drop();
-      await this.#save(session);
+      await this.#save(session).catch((error: unknown) => failures.push(error));
     }
     this.#sessions.clear();
     await this.#metadata.flush();
+    return failures;
   }
 
   async #finish(session: Session, body: UploadBody & { readonly digest: Digest }): Promise<FinishedUpload> {
-    const receiver = await this.#receive(session, body);
+    const receiver = await this.#receive(session, body, (size) => size > INLINE_LIMIT_BYTES);
     const sizeBytes = receiver.offset + receiver.heldBytes;
     if (sizeBytes <= INLINE_LIMIT_BYTES) return this.#finishSmall(session, receiver, body.digest);
-    await receiver.store();
     const algorithm = algorithmOf(body.digest);
     if (session.hash?.algorithm !== algorithm) {
       session.hash?.drop();
@@ -208,8 +212,12 @@ export class UploadSessions {
     return { digest, sizeBytes };
   }
 
-  /** Reads the body; what is small stays in memory, for `finish` to decide. */
-  async #receive(session: Session, { request, range }: UploadBody): Promise<BodyReceiver> {
+  /** Reads the body; `mustStore` decides by the size of the whole whether what is still in memory goes to the file. */
+  async #receive(
+    session: Session,
+    { request, range }: UploadBody,
+    mustStore: (sizeBytes: number) => boolean,
+  ): Promise<BodyReceiver> {
     const offset = session.isSaved ? ((await this.#storage.uploadSize(session.upload.id)) ?? 0) : 0;
     if (range !== undefined && range.start !== offset) {
       throw new CodedError('invalid_argument', `upload is at ${offset}, the chunk begins at ${range.start}`, {
@@ -231,9 +239,12 @@ export class UploadSessions {
     });
     try {
       await receiver.receive(request, range === undefined ? undefined : range.end - range.start);
+      if (mustStore(receiver.offset + receiver.heldBytes)) await receiver.store();
     } catch (error) {
-      await receiver.abandon(request.errored !== null || request.destroyed);
-      if (!(request.errored !== null || request.destroyed)) await this.#rewind(session, offset);
+      // A client that went away can resume; one that is still there is told, and sends the same again.
+      const isGone = !request.complete && (request.errored !== null || request.destroyed);
+      await receiver.abandon(isGone);
+      if (!isGone) await this.#rewind(session, offset);
       throw error;
     }
     return receiver;

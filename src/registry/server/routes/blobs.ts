@@ -24,8 +24,6 @@ export async function pullBlob(
   const digest = checkDigest(reference);
   const blob = await metadata.findBlob(repository, digest);
   if (blob === undefined) throw unknownBlob(digest);
-  // Whoever is told that it is here will not push it: it must stay until their manifest arrives.
-  if (blob.isUnreferenced && !(await metadata.renewBlob(repository, digest))) throw unknownBlob(digest);
   const headers: Headers = {
     'Content-Type': 'application/octet-stream',
     'Content-Length': blob.sizeBytes,
@@ -40,6 +38,8 @@ export async function pullBlob(
     return;
   }
   if (call.request.method === 'HEAD') {
+    // Whoever is told that it is here will not push it: it must stay until their manifest arrives.
+    if (blob.isUnreferenced && !(await metadata.renewBlob(repository, digest))) throw unknownBlob(digest);
     call.response.writeHead(200, withCommon(headers)).end();
     return;
   }

@@ -6,7 +6,7 @@
  *
  * A key is random and is never used twice, so removing an old file cannot hit a new one of the same digest.
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat, statfs, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
 import type { ByteRange } from '#registry/protocol/index.ts';
@@ -18,7 +18,13 @@ import { openUploadWriter } from './writer.ts';
 /** Options of `openFolderStorage`. */
 export interface FolderStorageOptions {
   readonly root: string;
+  /** Uploads are refused below this, so that deleting, which needs some room, always works. Default 64 MiB. */
+  readonly minFreeBytes?: number;
 }
+
+const DEFAULT_MIN_FREE_BYTES = 64 * 1024 * 1024;
+/** How long a look at the free room is good for. */
+const ROOM_CHECK_MS = 500;
 
 /** A folder as `BlobStorage`. */
 export interface FolderStorage extends BlobStorage {
@@ -28,12 +34,15 @@ export interface FolderStorage extends BlobStorage {
 }
 
 /** Opens (and creates) the folder. */
-export async function openFolderStorage({ root }: FolderStorageOptions): Promise<FolderStorage> {
+export async function openFolderStorage({
+  root,
+  minFreeBytes = DEFAULT_MIN_FREE_BYTES,
+}: FolderStorageOptions): Promise<FolderStorage> {
   const uploads = join(root, 'uploads');
   const blobs = join(root, 'blobs');
   await mkdir(uploads, { recursive: true, mode: 0o700 });
   await mkdir(blobs, { recursive: true, mode: 0o700 });
-  return new Folder(uploads, blobs);
+  return new Folder(uploads, blobs, minFreeBytes);
 }
 
 class Folder implements FolderStorage {
@@ -44,13 +53,31 @@ class Folder implements FolderStorage {
   /** Shards that exist and whose entry in `blobs` is durable. */
   readonly #shards = new Map<string, Promise<void>>();
 
-  constructor(uploads: string, blobs: string) {
+  readonly #minFreeBytes: number;
+  #room = { free: 0, until: 0 };
+  /** Bytes promised since the last look. */
+  #unseenBytes = 0;
+
+  constructor(uploads: string, blobs: string, minFreeBytes: number) {
     this.#uploads = uploads;
     this.#blobs = blobs;
+    this.#minFreeBytes = minFreeBytes;
+  }
+
+  async checkRoom(wantedBytes = 0) {
+    this.#unseenBytes += wantedBytes;
+    const { free, until } = this.#room;
+    if (until < performance.now() || free - this.#unseenBytes < this.#minFreeBytes) {
+      const { bavail, bsize } = await statfs(this.#uploads);
+      this.#room = { free: bavail * bsize, until: performance.now() + ROOM_CHECK_MS };
+      this.#unseenBytes = wantedBytes;
+    }
+    if (this.#room.free - wantedBytes < this.#minFreeBytes)
+      throw new CodedError('resource_exhausted', 'the disk is almost full');
   }
 
   openWriter(key: string) {
-    return openUploadWriter(this.#uploadPath(key));
+    return openUploadWriter(this.#uploadPath(key), (bytes) => this.checkRoom(bytes));
   }
 
   uploadSize(key: string) {

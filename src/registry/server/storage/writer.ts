@@ -7,11 +7,14 @@ import type { BlobWriter } from '../types.ts';
  */
 const WRITEBACK_BYTES = 32 * 1024 * 1024;
 
-/** Opens a file for appending; it is created if need be. */
-export async function openUploadWriter(path: string): Promise<BlobWriter> {
+/** Opens a file for appending; it is created if need be. `checkRoom` is asked before each write. */
+export async function openUploadWriter(
+  path: string,
+  checkRoom: (bytes: number) => Promise<void>,
+): Promise<BlobWriter> {
   const handle = await open(path, 'a', 0o600);
   try {
-    return new AppendingWriter(handle, (await handle.stat()).size);
+    return new AppendingWriter(handle, (await handle.stat()).size, checkRoom);
   } catch (error) {
     await handle.close();
     throw error;
@@ -20,13 +23,15 @@ export async function openUploadWriter(path: string): Promise<BlobWriter> {
 
 class AppendingWriter implements BlobWriter {
   readonly #handle: FileHandle;
+  readonly #checkRoom: (bytes: number) => Promise<void>;
   #offset: number;
   #unsynced = 0;
   #writeback: Promise<void> | undefined;
 
-  constructor(handle: FileHandle, offset: number) {
+  constructor(handle: FileHandle, offset: number, checkRoom: (bytes: number) => Promise<void>) {
     this.#handle = handle;
     this.#offset = offset;
+    this.#checkRoom = checkRoom;
   }
 
   get offset(): number {
@@ -34,6 +39,7 @@ class AppendingWriter implements BlobWriter {
   }
 
   async write(chunks: readonly Uint8Array[]): Promise<void> {
+    await this.#checkRoom(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0));
     let rest = chunks.filter((chunk) => chunk.byteLength > 0);
     while (rest.length > 0) {
       const { bytesWritten } = await this.#handle.writev(rest);
