@@ -288,7 +288,7 @@ class Build {
     const plain = await job.files.call('openTree', {
       kind: 'disk',
       root: arrived.tree.root,
-      linkable: false,
+      fixedDirs: [],
       rootOwned: true,
     });
     const tree = textTree(job.files, plain);

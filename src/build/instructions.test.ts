@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -191,4 +191,17 @@ test(
         ['', 'mine', 'os-release'],
       );
     }),
+);
+
+test('files of a stage are shared with the layer they are copied to, capabilities and all', options, () =>
+  withBuilder(async ({ build, store, read }) => {
+    const Dockerfile =
+      'FROM busybox AS one\nRUN echo kept > /f && mkdir /d && echo deep > /d/g && echo other > /m\nRUN echo changed > /f\nFROM scratch\nCOPY --from=one /f /d /x/\nCOPY --from=one --chmod=600 /m /m\n';
+    const { image } = await build({ Dockerfile });
+    assert.equal(read(image, 'x/f') + read(image, 'x/g') + read(image, 'm'), 'changed\ndeep\nother\n');
+    const dirs = store.snapshots.listDirs(String(image.chainId));
+    assert.ok(statSync(join(dirs[1] ?? '', 'x/f')).nlink > 1);
+    assert.ok(statSync(join(dirs[1] ?? '', 'x/g')).nlink > 1);
+    assert.equal(statSync(join(dirs[0] ?? '', 'm')).nlink, 1);
+  }),
 );

@@ -20,7 +20,7 @@ export interface JobOptions {
   readonly lease: Lease;
   readonly limits: ResourceLimits;
   readonly platform: Platform;
-  readonly snapshots: Pick<SnapshotStore, 'mountViewAt' | 'unmount' | 'driver' | 'find'>;
+  readonly snapshots: Pick<SnapshotStore, 'mountViewAt' | 'unmount' | 'listDirs'>;
   readonly mountDir: string;
   readonly bases: BaseImages;
 }
@@ -100,7 +100,7 @@ export class Job implements BuildJob {
     const tree = await this.files.call('openTree', {
       kind: 'disk',
       root: target,
-      linkable: false,
+      fixedDirs: state.snapshot === undefined ? [] : snapshots.listDirs(state.snapshot),
       rootOwned: false,
     });
     this.defer(() => this.files.call('closeTree', tree));

@@ -36,7 +36,7 @@ export async function receiveContext(
   switch (source.kind) {
     case 'directory':
       await checkDirectory(source.path);
-      return { tree: { kind: 'disk', root: source.path, linkable: false, rootOwned: true } };
+      return { tree: { kind: 'disk', root: source.path, fixedDirs: [], rootOwned: true } };
     case 'tar':
       return unpack({ stream: source.stream }, options);
     case 'remote':
@@ -61,7 +61,7 @@ async function receiveRemote(url: string, options: Options): Promise<ArrivedCont
   const { dir, tools, signal } = options;
   if (tools.isGitUrl(url)) {
     const { root } = await tools.cloneGit(url, join(dir, 'git'), signal);
-    return { tree: { kind: 'disk', root, linkable: false, rootOwned: true } };
+    return { tree: { kind: 'disk', root, fixedDirs: [], rootOwned: true } };
   }
   if (!/^https?:\/\//.test(url))
     throw new CodedError(
@@ -74,7 +74,7 @@ async function receiveRemote(url: string, options: Options): Promise<ArrivedCont
     const root = join(dir, 'context');
     await mkdir(root, { mode: 0o755 });
     return {
-      tree: { kind: 'disk', root, linkable: false, rootOwned: true },
+      tree: { kind: 'disk', root, fixedDirs: [], rootOwned: true },
       dockerfile: await readSmallFile(path),
     };
   }

@@ -1,4 +1,5 @@
 import {
+  type BigIntStats,
   closeSync,
   constants,
   lstatSync,
@@ -22,7 +23,7 @@ export function openTree(spec: TreeSpec): Tree {
   const matcher = spec.ignore === undefined ? undefined : createMatcher(spec.ignore);
   return spec.kind === 'index'
     ? new IndexTree(spec.root, readFileSync(spec.indexPath, 'utf8'), matcher)
-    : new DiskTree(spec.root, { linkable: spec.linkable, rootOwned: spec.rootOwned }, matcher);
+    : new DiskTree(spec, matcher);
 }
 
 interface Node {
@@ -36,7 +37,6 @@ interface Node {
 /** A tree known from the index its unpacking wrote: no system call until a file is read. */
 class IndexTree implements Tree {
   readonly root: string;
-  readonly linkable = true;
   readonly owner = ROOT_OWNER;
   readonly #top: Node = newNode(directoryEntry(0o755), '');
   readonly #hidden = new Map<string, IgnoreLine>();
@@ -129,6 +129,10 @@ class IndexTree implements Tree {
     return node.sorted;
   }
 
+  findLinkable(path: string): string {
+    return join(this.root, path);
+  }
+
   openFile(path: string): number {
     const node = this.#node(path);
     return openRegular(join(this.root, node?.file ?? path));
@@ -170,23 +174,19 @@ function clean(path: string): string {
  */
 class DiskTree implements Tree {
   readonly root: string;
-  readonly linkable: boolean;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly #fixedDirs: readonly string[];
   readonly #matcher: Matcher | undefined;
   readonly #rootFd: number;
   /** The directory looked at last: names are looked up in bunches. */
   #directory: { readonly path: string; readonly fd: number } | undefined;
 
-  constructor(
-    root: string,
-    options: { readonly linkable: boolean; readonly rootOwned: boolean },
-    matcher: Matcher | undefined,
-  ) {
-    this.root = root;
-    this.linkable = options.linkable;
-    this.owner = options.rootOwned ? ROOT_OWNER : undefined;
+  constructor(spec: Extract<TreeSpec, { readonly kind: 'disk' }>, matcher: Matcher | undefined) {
+    this.root = spec.root;
+    this.owner = spec.rootOwned ? ROOT_OWNER : undefined;
+    this.#fixedDirs = spec.fixedDirs;
     this.#matcher = matcher;
-    this.#rootFd = openSync(root, constants.O_RDONLY | constants.O_DIRECTORY);
+    this.#rootFd = openSync(spec.root, constants.O_RDONLY | constants.O_DIRECTORY);
   }
 
   find(path: string): TreeEntry | undefined {
@@ -211,6 +211,19 @@ class DiskTree implements Tree {
     if (this.#matcher === undefined) return names;
     const prefix = path === '' ? '' : `${path}/`;
     return names.filter((name) => this.find(`${prefix}${name}`) !== undefined);
+  }
+
+  findLinkable(path: string): string | undefined {
+    if (this.#fixedDirs.length === 0) return undefined;
+    const shown = lstatSync(join(this.root, path), { throwIfNoEntry: false, bigint: true });
+    if (shown?.isFile() !== true) return undefined;
+    for (const dir of this.#fixedDirs) {
+      const at = join(dir, path);
+      const found = findStat(at);
+      // An overlay shows a file under the inode of the layer that holds it.
+      if (found !== undefined && found.ino === shown.ino && found.ctimeNs === shown.ctimeNs) return at;
+    }
+    return undefined;
   }
 
   openFile(path: string): number {
@@ -267,6 +280,15 @@ export function entryOf(stat: Stats, owner?: { readonly uid: number; readonly gi
     sizeBytes: type === 'f' ? stat.size : 0,
     ...(type === 'c' || type === 'b' ? { device: stat.rdev } : {}),
   };
+}
+
+function findStat(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false, bigint: true });
+  } catch (error) {
+    if (isSystemError(error, 'ENOTDIR')) return undefined;
+    throw error;
+  }
 }
 
 function typeOf(stat: Stats): EntryType {

@@ -23,13 +23,16 @@ export interface TreeEntry {
  */
 export interface Tree {
   readonly root: string;
-  /** Files are private to this build and never change: a layer may share them by hard link. */
-  readonly linkable: boolean;
   /** Owner every entry counts as having; `undefined`: its own. */
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
   find(path: string): TreeEntry | undefined;
   /** Names in a directory, in byte order. */
   list(path: string): readonly string[];
+  /**
+   * Where a file can be linked from: files that never change (a private context, the layers of a stage) may be shared by a
+   * layer instead of being copied.
+   */
+  findLinkable(path: string): string | undefined;
   /** A descriptor of a regular file; the caller closes it. */
   openFile(path: string): number;
   /** The ignore pattern that hides `path`, if one does and the path exists. */
@@ -63,7 +66,8 @@ export type TreeSpec =
   | {
       readonly kind: 'disk';
       readonly root: string;
-      readonly linkable: boolean;
+      /** Directories that hold the files and never change, topmost first: `root` itself, or the layers that it shows. */
+      readonly fixedDirs: readonly string[];
       /** Owner and group count as 0. */
       readonly rootOwned: boolean;
       readonly ignore?: IgnoreText;

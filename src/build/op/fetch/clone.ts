@@ -111,18 +111,16 @@ async function removeGitDirs(dir: string): Promise<void> {
 
 async function runGit(dir: string, args: readonly string[], signal: AbortSignal): Promise<string> {
   signal.throwIfAborted();
+  const settings = [
+    'protocol.allow=never',
+    ...ALLOWED.map((name) => `protocol.${name}.allow=always`),
+    'core.hooksPath=/dev/null',
+    'core.symlinks=true',
+  ];
+  // The daemon's own umask is 077; what a repository holds is for everyone.
   const child = spawn(
-    'git',
-    [
-      '-c',
-      'protocol.allow=never',
-      ...ALLOWED.flatMap((name) => ['-c', `protocol.${name}.allow=always`]),
-      '-c',
-      'core.hooksPath=/dev/null',
-      '-c',
-      'core.symlinks=true',
-      ...args,
-    ],
+    '/bin/sh',
+    ['-c', 'umask 022 && exec git "$@"', 'git', ...settings.flatMap((each) => ['-c', each]), ...args],
     {
       cwd: dir,
       env: {
@@ -155,13 +153,15 @@ async function runGit(dir: string, args: readonly string[], signal: AbortSignal)
     code = await promise;
   } catch (error) {
     signal.throwIfAborted();
-    throw new CodedError('failed_precondition', `cannot run git: ${(error as Error).message}`, {
-      cause: error,
-      help: { id: 'build/git-missing', cause: 'git is not installed', fix: ['apt-get install git'] },
-    });
+    throw new CodedError('internal', `cannot run git: ${(error as Error).message}`, { cause: error });
   }
   signal.throwIfAborted();
   if (code === 0) return out;
+  if (code === 127) {
+    throw new CodedError('failed_precondition', 'cannot run git: it is not installed', {
+      help: { id: 'build/git-missing', cause: 'git is not installed', fix: ['apt-get install git'] },
+    });
+  }
   throw new CodedError('unavailable', `error fetching: ${redact(err.trim()) || `git ended with ${code}`}`);
 }
 

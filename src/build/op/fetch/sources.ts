@@ -56,7 +56,7 @@ async function openTree(
   facts: { readonly id: string; readonly isDownload: boolean },
 ): Promise<TreeResult> {
   const { files } = call.job;
-  const tree = await files.call('openTree', { kind: 'disk', root, linkable: false, rootOwned: true });
+  const tree = await files.call('openTree', { kind: 'disk', root, fixedDirs: [root], rootOwned: true });
   call.job.defer(() => files.call('closeTree', tree));
   return { kind: 'tree', tree, isContext: false, ...facts };
 }

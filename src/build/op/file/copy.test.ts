@@ -188,7 +188,7 @@ test(
     fill(context, { f: 'f', g: 'g' });
     chmodSync(join(context, 'f'), 0o644);
     const inode = lstatSync(join(context, 'f')).ino;
-    const tree = { linkable: true };
+    const tree = { fixedDirs: [context] };
     copy({ sources: ['f'], to: '/same', tree });
     copy({ sources: ['f'], to: '/chmod', chmod: '600', tree });
     copy({ sources: ['f'], to: '/chown', chown: '5', tree });
@@ -206,7 +206,7 @@ test(
   withPlace(({ context, upper }) => {
     fill(context, { 'd/f': 'inside' });
     const session = new FileSession();
-    const tree = session.openTree({ kind: 'disk', root: context, linkable: false, rootOwned: true });
+    const tree = session.openTree({ kind: 'disk', root: context, fixedDirs: [], rootOwned: true });
     const target = session.openTarget({ upper });
     const request: SourceRequest = {
       sources: ['d/f'],

@@ -148,11 +148,10 @@ export class Copier {
     }
   }
 
-  /** A file of the private context may become the layer's file when owner and mode are as wanted. */
+  /** A file that never changes may become the layer's file when owner and mode are as wanted. */
   #mayLink(from: string, entry: TreeEntry): boolean {
     const owner = this.#ownerOf(entry);
     return (
-      this.#tree.linkable &&
       owner.uid === entry.uid &&
       owner.gid === entry.gid &&
       this.#modeOf(entry) === entry.mode &&
@@ -161,8 +160,10 @@ export class Copier {
   }
 
   #link(from: string, to: string): boolean {
+    const source = this.#tree.findLinkable(from);
+    if (source === undefined) return false;
     try {
-      this.#place(to, () => hardLink(join(this.#tree.root, from), join(this.#target.upper, to)));
+      this.#place(to, () => hardLink(source, join(this.#target.upper, to)));
       this.#linked.add(from);
       return true;
     } catch (error) {
@@ -172,7 +173,7 @@ export class Copier {
   }
 
   #linkToFirstCopy(stat: BigIntStats, to: string): boolean {
-    if (stat.nlink < 2n || this.#tree.linkable) return false;
+    if (stat.nlink < 2n) return false;
     const key = `${stat.dev}:${stat.ino}`;
     const first = this.#copied.get(key);
     if (first === undefined) {

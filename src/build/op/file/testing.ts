@@ -62,7 +62,7 @@ function copy(dirs: Omit<Place, 'copy'>, options: CopyOptions): void {
   const tree = session.openTree({
     kind: 'disk',
     root: dirs.context,
-    linkable: false,
+    fixedDirs: [],
     rootOwned: options.from === undefined,
     ...(options.ignore === undefined ? {} : { ignore: { file: '.dockerignore', text: options.ignore } }),
     ...options.tree,
