@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -9,8 +10,8 @@ import { parseDigest } from '#oci/digest/index.ts';
 import { encodeDocument, MEDIA } from '#oci/manifest/index.ts';
 import { formatFamiliar, parseReference } from '#oci/reference/index.ts';
 import { createRegistryClient } from '#registry/client/index.ts';
+import { createChangesets } from '#store/changeset/index.ts';
 import type { Store } from '#store/root/index.ts';
-import { createTestChangesets as createChangesets } from '../../../test/support/changesets.ts';
 import { NEEDS_DOCKER_REGISTRY, withDockerRegistry } from '../../../test/support/docker-registry.ts';
 import {
   anonymous,
@@ -39,7 +40,8 @@ interface Bench {
 }
 
 async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
-  const changesets = createChangesets();
+  const stateDir = mkdtempSync(join(tmpdir(), 'slipway-transfer-'));
+  const changesets = createChangesets({ stateDir });
   await using double = await startRegistryDouble();
   const client = createRegistryClient({ retry: { baseDelayMs: 1, attempts: 4 } });
   try {
@@ -65,6 +67,7 @@ async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
   } finally {
     await client.close();
     await changesets.close();
+    rmSync(stateDir, { recursive: true, force: true });
   }
 }
 
