@@ -5,6 +5,7 @@
  *                   └────► registry client ─► transfer ─► builder
  *     all of them ─► backends ─► routes ─► server
  */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
@@ -23,13 +24,13 @@ import type { NetworkStore } from '#runtime/network/types.ts';
 import { createOciRuntime, createStepRuntime, type OciRuntime } from '#runtime/process/index.ts';
 import { createVolumeStore } from '#runtime/volume/index.ts';
 import { createArchives } from '#store/archive/index.ts';
+import { createChangesets } from '#store/changeset/index.ts';
 import { openStore, type Store } from '#store/root/index.ts';
 import { measureTree } from '#store/snapshot/index.ts';
 import { VERSION } from '../version.ts';
 import { applyChanges } from './changes.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
-import { missingChangesets } from './missing.ts';
 import { PRODUCT } from './product.ts';
 import { registryClientOptions } from './registry.ts';
 import { createNetworkBackend, createVolumeBackend, listVolumeUsage, noContainers } from './resources.ts';
@@ -50,13 +51,16 @@ export async function openEngine(settings: DaemonSettings, log: Log): Promise<En
   await using opening = new AsyncDisposableStack();
   const runtime = openRuntime(settings);
   log.info('container runtime', { ...runtime });
+  const stateDir = join(settings.root, 'tmp', 'changesets');
   const store = await openStore({
     root: settings.root,
     mountRoots: [settings.execRoot],
-    changesets: missingChangesets(),
+    changesets: createChangesets({ stateDir }),
     ...(settings.storageDriver === undefined ? {} : { driver: settings.storageDriver }),
   });
   opening.defer(() => store.close());
+  // Once it has the lock, the store empties `tmp`.
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   log.info('store opened', { root: settings.root, driver: store.snapshots.driver });
   const events = new EventBus();
   const routes = await openParts({ settings, log, runtime, store, events }, opening);
