@@ -45,7 +45,7 @@ export const images: Command = {
       signal: context.signal,
     });
     const withDigests = flags.bool('digests');
-    const lines = found.flatMap((image) => linesOf(image, withDigests, flags.bool('quiet')));
+    const lines = found.flatMap((image) => linesOf(image, withDigests));
     const columns = ['Repository', 'Tag', ...(withDigests ? ['Digest'] : []), 'ID', 'CreatedSince', 'Size'];
     const format = flags.string('format');
     context.stdout.write(
@@ -60,12 +60,11 @@ export const images: Command = {
   },
 };
 
-function linesOf(image: ImageSummary, withDigests: boolean, once: boolean): Line[] {
+function linesOf(image: ImageSummary, withDigests: boolean): Line[] {
   const tags = (image.RepoTags ?? []).filter((tag) => tag !== `${NONE}:${NONE}`);
   const digests = (image.RepoDigests ?? []).filter((digest) => digest !== `${NONE}@${NONE}`);
   const ofRepository = (repository: string): string[] =>
     digests.filter((d) => d.slice(0, d.indexOf('@')) === repository).map((d) => d.slice(d.indexOf('@') + 1));
-  if (once) return [{ image, repository: NONE, tag: NONE, digest: NONE }];
   const lines = tags.flatMap((name) => {
     const colon = name.lastIndexOf(':');
     const repository = name.slice(0, colon);
