@@ -37,6 +37,9 @@ const renameat2Call = native(
 const syncfsCall = native('int syncfs(int fd)');
 const flockCall = native('int flock(int fd, int operation)');
 const fcntlCall = native('int fcntl(int fd, int command, int64_t argument)');
+const lseekCall = native('int64_t lseek(int fd, int64_t offset, int whence)');
+const fchdirCall = native('int fchdir(int fd)');
+const readlinkatCall = native('int64_t readlinkat(int fd, const char *path, uint8_t *target, size_t size)');
 const sendfileCall = native('int64_t sendfile(int to, int from, int64_t *offset, size_t count)');
 
 /**
@@ -171,4 +174,20 @@ export function sendFile(to: number, from: number, offset: number, count: number
   const at = Buffer.alloc(8);
   writeInt64(at, offset, 0);
   return check(Number(sendfileCall(to, from, at, count)), 'sendfile');
+}
+
+/** Where the next read or write of `fd` begins; shared with every process that inherited it. */
+export function filePosition(fd: number): number {
+  return check(Number(lseekCall(fd, 0, 1)), 'lseek');
+}
+
+/** Makes the directory open at `fd` the working directory. */
+export function changeDirectory(fd: number): void {
+  check(fchdirCall(fd), 'fchdir');
+}
+
+/** Target of the symbolic link open at `fd` (`O_PATH | O_NOFOLLOW`). */
+export function readLinkFd(fd: number): Buffer {
+  const room = Buffer.allocUnsafe(4096);
+  return room.subarray(0, check(Number(readlinkatCall(fd, '', room, room.length)), 'readlinkat'));
 }

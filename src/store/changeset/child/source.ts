@@ -1,0 +1,101 @@
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import {
+  decompressCommand,
+  detectCompression,
+  type InputCompression,
+  MAGIC_BYTES,
+} from '#base/bytes/index.ts';
+import { CodedError } from '#base/errors/index.ts';
+import { openPipe, reapChild } from '#base/posix/index.ts';
+import { readFrame } from './frames.ts';
+
+const EXIT_WAIT_MS = 10_000;
+
+/** Layer bytes, decompressed, read synchronously. */
+export interface TarSource {
+  /** Fills from the start of `room`; 0 at the end. */
+  read(room: Buffer): number;
+  /** Compressed size where it is known: what a decompression bomb is measured against. */
+  readonly storedBytes: number | undefined;
+  /** Call after the end: checks that the decompressor was content, and lets go of everything. */
+  close(): void;
+}
+
+/** Bytes that arrive in frames over descriptor 0, plain. */
+export function openFramedSource(): TarSource {
+  return { read: (room) => readFrame(0, room), storedBytes: undefined, close: () => {} };
+}
+
+/** A file, decompressed by a program of its own. Must be opened outside the jail. */
+export function openFileSource(path: string, format: InputCompression | 'auto'): TarSource {
+  const fd = fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+  const stats = fs.fstatSync(fd);
+  if (!stats.isFile()) {
+    fs.closeSync(fd);
+    throw new CodedError('invalid_argument', 'the layer is not a regular file');
+  }
+  const compression = format === 'auto' ? detect(fd) : format;
+  if (compression === 'none') {
+    return {
+      read: (room) => fs.readSync(fd, room, 0, room.length, null),
+      storedBytes: stats.size,
+      close: () => fs.closeSync(fd),
+    };
+  }
+  return openDecompressed(fd, compression, stats.size);
+}
+
+function openDecompressed(fd: number, compression: InputCompression, storedBytes: number): TarSource {
+  const { file, args } = decompressCommand(compression) ?? fallback(compression);
+  const pipe = openPipe();
+  const child = spawn(file, args, { stdio: [fd, pipe.writeFd, 'ignore'] });
+  fs.closeSync(pipe.writeFd);
+  fs.closeSync(fd);
+  const { pid } = child;
+  if (pid === undefined)
+    throw new CodedError('failed_precondition', `cannot read ${compression} data: ${file} does not start`);
+  return {
+    read: (room) => fs.readSync(pipe.readFd, room, 0, room.length, null),
+    storedBytes,
+    close: () => {
+      fs.closeSync(pipe.readFd);
+      if (waitForExit(pid) !== 0)
+        throw new CodedError('invalid_argument', `invalid ${compression} data: it is damaged or truncated`);
+    },
+  };
+}
+
+/** Where ISA-L is not installed, gzip itself is slower but always there. */
+function fallback(compression: InputCompression): {
+  readonly file: string;
+  readonly args: readonly string[];
+} {
+  if (compression === 'gzip') return { file: '/bin/gzip', args: ['-d', '-c'] };
+  throw new CodedError(
+    'unimplemented',
+    `cannot read ${compression} data: the program ${compression} is not installed`,
+    {
+      help: {
+        id: 'daemon/no-decompressor',
+        fix: [`sudo apt-get install ${compression === 'xz' ? 'xz-utils' : compression}`],
+      },
+    },
+  );
+}
+
+/** The exit code of a child; this process has no event loop turning that would tell. */
+export function waitForExit(pid: number): number {
+  const nap = new Int32Array(new SharedArrayBuffer(4));
+  for (const started = Date.now(); Date.now() - started < EXIT_WAIT_MS; ) {
+    const exited = reapChild(pid);
+    if (exited !== undefined) return exited.exitCode;
+    Atomics.wait(nap, 0, 0, 1);
+  }
+  return -1;
+}
+
+function detect(fd: number): InputCompression {
+  const head = Buffer.alloc(MAGIC_BYTES);
+  return detectCompression(head.subarray(0, fs.readSync(fd, head, 0, head.length, 0)));
+}

@@ -1,0 +1,371 @@
+import { createHash, type Hash } from 'node:crypto';
+import fs from 'node:fs';
+import { CodedError } from '#base/errors/index.ts';
+import {
+  hardLink,
+  makeDevice,
+  makeFifo,
+  makeNode,
+  setTimes,
+  setXattr,
+  UTIME_OMIT,
+} from '#base/posix/index.ts';
+import {
+  type FoundTarHeader,
+  type SparseExtent,
+  systemPath,
+  TarDecoder,
+  type TarSink,
+} from '#base/tar/index.ts';
+import type { Digest } from '#oci/digest/index.ts';
+import { hostileLayer, splitEntryPath, whiteoutOf } from './entry-path.ts';
+import type { HashRing } from './hash-ring.ts';
+import { INDEX_TYPES, IndexWriter } from './index-writer.ts';
+import type { Jail } from './jail.ts';
+import { LowerTree, OPAQUE_XATTRS } from './lower.ts';
+import type { ChildFacts, UnpackRequest } from './protocol.ts';
+import { openFileSource, openFramedSource, type TarSource } from './source.ts';
+import {
+  dressDirectory,
+  dressFd,
+  dressPath,
+  placeDirectory,
+  placeWhiteout,
+  placing,
+  removeLeaf,
+} from './tree.ts';
+
+const PROGRESS_STEP_BYTES = 4 * 1024 * 1024;
+const RATIO_FREE_BYTES = 1024 ** 3;
+const RATIO_LIMIT = 1000;
+
+/** Tools that outlive a job. */
+export interface JobTools {
+  readonly jail: Jail;
+  readonly ring: HashRing;
+  readonly progress: (bytes: number) => void;
+}
+
+/**
+ * Unpacks one layer: everything that needs a path of the host is opened first, then the target becomes the root.
+ * @throws {CodedError} `invalid_argument` for a hostile or damaged layer, `resource_exhausted` beyond a limit.
+ */
+export function unpack(request: UnpackRequest, tools: JobTools): ChildFacts {
+  const index = new IndexWriter(request.indexPath);
+  const lower = request.lowerDirs.length === 0 ? undefined : new LowerTree(request.lowerDirs);
+  const source =
+    request.sourcePath === undefined
+      ? openFramedSource()
+      : openFileSource(request.sourcePath, request.compression);
+  const writer = new LayerWriter(request, index, lower);
+  let tarSizeBytes = 0;
+  tools.jail.enter(request.targetDir);
+  try {
+    tarSizeBytes = feed(source, writer, tools);
+    writer.finish();
+  } finally {
+    tools.jail.leave();
+  }
+  source.close();
+  lower?.close();
+  index.close();
+  const diffId = `sha256:${tools.ring.finish()}`;
+  return { diffId, tarSizeBytes, contentSizeBytes: writer.contentSizeBytes, entries: writer.entries };
+}
+
+function feed(source: TarSource, writer: LayerWriter, { ring, progress }: JobTools): number {
+  const decoder = new TarDecoder(writer);
+  let total = 0;
+  let told = 0;
+  for (;;) {
+    const slot = ring.next();
+    const length = source.read(slot);
+    if (length === 0) break;
+    ring.push(length);
+    total += length;
+    checkRatio(total, source.storedBytes);
+    decoder.write(slot.subarray(0, length));
+    if (total - told >= PROGRESS_STEP_BYTES) {
+      told = total;
+      progress(total);
+    }
+  }
+  decoder.close();
+  return total;
+}
+
+function checkRatio(total: number, storedBytes: number | undefined): void {
+  if (storedBytes === undefined || total < RATIO_FREE_BYTES || total <= storedBytes * RATIO_LIMIT) return;
+  throw new CodedError(
+    'invalid_argument',
+    `the layer grows more than ${RATIO_LIMIT}-fold when it is decompressed`,
+  );
+}
+
+/** A regular file that is being written. */
+interface OpenFile {
+  readonly fd: number;
+  readonly header: FoundTarHeader;
+  readonly path: string;
+  readonly hash: Hash;
+  readonly extents: readonly SparseExtent[] | undefined;
+  /** Stored bytes written so far. */
+  stored: number;
+}
+
+/** Makes the tree entry by entry, inside the jail. */
+class LayerWriter implements TarSink {
+  contentSizeBytes = 0;
+  entries = 0;
+  readonly #request: UnpackRequest;
+  readonly #index: IndexWriter;
+  readonly #lower: LowerTree | undefined;
+  readonly #seen = new Set<string>();
+  readonly #dirTimes: { readonly path: string; readonly header: FoundTarHeader }[] = [];
+  #file: OpenFile | undefined;
+  #bytes = 0;
+
+  constructor(request: UnpackRequest, index: IndexWriter, lower: LowerTree | undefined) {
+    this.#request = request;
+    this.#index = index;
+    this.#lower = lower;
+  }
+
+  entry(header: FoundTarHeader): void {
+    const parts = splitEntryPath(header.path);
+    this.entries++;
+    this.#checkLimits(header);
+    if (this.#request.whiteouts !== 'literal' && this.#whiteout(parts, header)) return;
+    const path = parts.join('/');
+    if (header.type !== 'directory') this.#checkUnseen(path);
+    switch (header.type) {
+      case 'file':
+        this.#openFile(parts, path, header);
+        return;
+      case 'directory':
+        this.#directory(parts, path, header);
+        break;
+      case 'symlink':
+        this.#place(parts, (target) => fs.symlinkSync(systemPath(header.linkTarget), target), header);
+        break;
+      case 'hardlink':
+        this.#hardLink(parts, header);
+        break;
+      case 'fifo':
+        this.#place(parts, (target) => makeFifo(target, 0o600), header);
+        break;
+      case 'char':
+      case 'block':
+        this.#device(parts, header);
+    }
+    this.#addToIndex(path, header);
+  }
+
+  data(bytes: Buffer): void {
+    const file = this.#file;
+    if (file === undefined) return;
+    file.hash.update(bytes);
+    if (file.extents === undefined) writeAll(file.fd, bytes, null);
+    else writeSparse(file.fd, bytes, file.extents, file.stored);
+    file.stored += bytes.length;
+  }
+
+  end(): void {
+    const file = this.#file;
+    if (file === undefined) return;
+    this.#file = undefined;
+    const { fd, header, path, hash } = file;
+    try {
+      if (file.extents !== undefined) fs.ftruncateSync(fd, header.sizeBytes);
+      dressFd(fd, header, this.#request.owner);
+    } finally {
+      fs.closeSync(fd);
+    }
+    this.contentSizeBytes += header.sizeBytes;
+    // A sparse file's stored bytes are not its content.
+    const contentDigest = file.extents === undefined ? (`sha256:${hash.digest('hex')}` as Digest) : undefined;
+    this.#index.add({
+      path,
+      type: 'f',
+      sizeBytes: header.sizeBytes,
+      mode: header.mode,
+      offset: header.dataOffset,
+      ...(contentDigest === undefined ? {} : { contentDigest }),
+    });
+  }
+
+  /** Times of directories, deepest last written first: everything in them is there now. */
+  finish(): void {
+    for (const { path, header } of this.#dirTimes.reverse()) {
+      const target = systemPath(path || '.');
+      if (fs.lstatSync(target, { throwIfNoEntry: false })?.isDirectory())
+        setTimes(target, UTIME_OMIT, header.modified);
+    }
+  }
+
+  #checkLimits(header: FoundTarHeader): void {
+    this.#bytes += header.type === 'file' ? header.sizeBytes : 0;
+    const { maxBytes, maxInodes } = this.#request;
+    if (maxBytes !== undefined && this.#bytes > maxBytes) {
+      throw new CodedError('resource_exhausted', `the archive holds more than ${maxBytes} bytes of files`);
+    }
+    if (maxInodes !== undefined && this.entries > maxInodes) {
+      throw new CodedError('resource_exhausted', `the archive holds more than ${maxInodes} entries`);
+    }
+  }
+
+  /** Spec: image-spec v1.1, layer.md: a layer must not have duplicate entries. An archive of files may. */
+  #checkUnseen(path: string): void {
+    if (path === '') throw hostileLayer('/', 'the root is not a directory');
+    if (this.#request.whiteouts === 'literal') return;
+    if (this.#seen.has(path)) throw hostileLayer(path, 'it is in the layer twice');
+    this.#seen.add(path);
+  }
+
+  #whiteout(parts: readonly string[], header: FoundTarHeader): boolean {
+    const found = whiteoutOf(parts, header.path);
+    if (found.kind === 'none') return false;
+    if (found.kind === 'ignored') return true;
+    const above = parts.slice(0, -1);
+    if (found.kind === 'opaque') this.#opaque(above);
+    else if (this.#request.whiteouts === 'overlay') placeWhiteout([...above, found.name], this.#lower);
+    else if (!this.#seen.has([...above, found.name].join('/')))
+      removeLeaf(systemPath([...above, found.name].join('/')));
+    const path = found.kind === 'opaque' ? above.join('/') : [...above, found.name].join('/');
+    this.#index.add({
+      path,
+      type: found.kind === 'opaque' ? 'o' : 'w',
+      sizeBytes: 0,
+      mode: header.mode,
+      offset: header.dataOffset,
+    });
+    return true;
+  }
+
+  #opaque(parts: readonly string[]): void {
+    const path = systemPath(parts.join('/') || '.');
+    if (parts.length > 0) placeDirectory(parts, this.#lower);
+    if (this.#request.whiteouts === 'overlay') {
+      setXattr(path, OPAQUE_XATTRS[0], Buffer.from('y'));
+      return;
+    }
+    for (const name of fs.readdirSync(path, 'utf8')) {
+      const child = [...parts, name].join('/');
+      if (!this.#seen.has(child) && !this.#seen.has(`${child}/`)) removeLeaf(systemPath(child));
+    }
+  }
+
+  #openFile(parts: readonly string[], path: string, header: FoundTarHeader): void {
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
+    const fd = placing(parts, this.#lower, (target) =>
+      fs.openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
+    );
+    this.#file = { fd, header, path, hash: createHash('sha256'), extents: header.sparse, stored: 0 };
+  }
+
+  #directory(parts: readonly string[], path: string, header: FoundTarHeader): void {
+    if (parts.length > 0) placeDirectory(parts, this.#lower);
+    dressDirectory(systemPath(path || '.'), header, this.#request.owner);
+    this.#dirTimes.push({ path, header });
+    this.#seen.add(`${path}/`);
+  }
+
+  #place(parts: readonly string[], make: (path: string | Buffer) => void, header: FoundTarHeader): void {
+    placing(parts, this.#lower, make);
+    dressPath(systemPath(parts.join('/')), header, this.#request.owner);
+  }
+
+  #device(parts: readonly string[], header: FoundTarHeader): void {
+    const device = makeDevice(header.deviceMajor, header.deviceMinor);
+    if (header.type === 'char' && device === 0n)
+      throw hostileLayer(header.path, 'device 0:0 is a whiteout of overlay');
+    const kind = header.type === 'char' ? fs.constants.S_IFCHR : fs.constants.S_IFBLK;
+    this.#place(parts, (target) => makeNode(target, kind | 0o600, device), header);
+  }
+
+  /** A hard link joins a file of this root; one that only the layers below have is copied up first. */
+  #hardLink(parts: readonly string[], header: FoundTarHeader): void {
+    const target = splitEntryPath(header.linkTarget);
+    if (target.length === 0) throw hostileLayer(header.path, 'a hard link to the root');
+    const from = systemPath(target.join('/'));
+    const found = fs.lstatSync(from, { throwIfNoEntry: false });
+    if (found === undefined) this.#copyUp(target, header);
+    else if (found.isDirectory())
+      throw hostileLayer(header.path, `it is a hard link to the directory "${header.linkTarget}"`);
+    placing(parts, this.#lower, (path) => hardLink(from, path));
+  }
+
+  #copyUp(parts: readonly string[], header: FoundTarHeader): void {
+    const below = this.#lower?.find(parts);
+    if (below === undefined || below.stats.isDirectory()) {
+      throw hostileLayer(header.path, `its hard link target "${header.linkTarget}" does not exist`);
+    }
+    const { stats } = below;
+    const modified = {
+      seconds: Number(stats.mtimeNs / 1_000_000_000n),
+      nanoseconds: Number(stats.mtimeNs % 1_000_000_000n),
+    };
+    const like: FoundTarHeader = {
+      ...header,
+      type: 'file',
+      uid: Number(stats.uid),
+      gid: Number(stats.gid),
+      mode: Number(stats.mode & 0o7777n),
+      modified,
+    };
+    if (below.linkTarget !== undefined) {
+      this.#place(parts, (path) => fs.symlinkSync(systemPath(below.linkTarget ?? ''), path), {
+        ...like,
+        type: 'symlink',
+      });
+      return;
+    }
+    if (!stats.isFile())
+      throw hostileLayer(header.path, `its hard link target "${header.linkTarget}" is not a file`);
+    const source = below.open();
+    const copy = placing(parts, this.#lower, (path) => fs.openSync(path, 'wx', 0o600));
+    try {
+      const room = Buffer.allocUnsafe(256 * 1024);
+      for (let length = fs.readSync(source, room); length > 0; length = fs.readSync(source, room))
+        writeAll(copy, room.subarray(0, length), null);
+      dressFd(copy, like, undefined);
+    } finally {
+      fs.closeSync(source);
+      fs.closeSync(copy);
+    }
+  }
+
+  #addToIndex(path: string, header: FoundTarHeader): void {
+    const { type, sizeBytes, mode, dataOffset: offset, linkTarget } = header;
+    this.#index.add({
+      path,
+      type: INDEX_TYPES[type],
+      sizeBytes: type === 'hardlink' ? 0 : sizeBytes,
+      mode,
+      offset,
+      ...(linkTarget === '' ? {} : { linkTarget }),
+    });
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer, position: number | null): void {
+  for (let at = 0; at < bytes.length; ) {
+    at += fs.writeSync(fd, bytes, at, bytes.length - at, position === null ? null : position + at);
+  }
+}
+
+/** Puts stored bytes where the map says; `stored` of them have been written before. */
+function writeSparse(fd: number, bytes: Buffer, extents: readonly SparseExtent[], stored: number): void {
+  let begin = 0;
+  let at = 0;
+  for (const extent of extents) {
+    const end = begin + extent.sizeBytes;
+    if (end > stored + at && at < bytes.length) {
+      const inside = stored + at - begin;
+      const length = Math.min(extent.sizeBytes - inside, bytes.length - at);
+      writeAll(fd, bytes.subarray(at, at + length), extent.offset + inside);
+      at += length;
+    }
+    begin = end;
+  }
+}
