@@ -14,9 +14,9 @@ import { parseReference } from '#oci/reference/index.ts';
 import type { ImageTransfer } from '#registry/transfer/types.ts';
 import { createOciRuntime, createStepRuntime } from '#runtime/process/index.ts';
 import type { StepRuntime } from '#runtime/process/types.ts';
+import { createChangesets } from '#store/changeset/index.ts';
 import type { Image } from '#store/image/types.ts';
 import { openStore, type Store } from '#store/root/index.ts';
-import { createChangesets } from './tar-changesets.ts';
 
 /** Why real builds are skipped, or `false`. */
 export const NEEDS_BUILD_HOST =
@@ -54,7 +54,7 @@ export async function withBuilder(
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-build-'));
   const root = join(dir, 'root');
-  const changesets = createChangesets();
+  const changesets = createChangesets({ stateDir: join(dir, 'changesets') });
   const store = await openStore({ root, changesets, graceMs: 0 });
   const stepRuntime = createStepRuntime({
     runtimePath: createOciRuntime().path,
