@@ -151,8 +151,8 @@ class KeeperClient implements Keeper {
     return (await this.#ask({ op: 'list' })) as readonly KeptProcess[];
   }
 
-  async forget(id: string): Promise<void> {
-    await this.#ask({ op: 'forget', id });
+  async forget(id: string, options: { readonly abandon?: boolean } = {}): Promise<void> {
+    await this.#ask({ op: 'forget', id, abandon: options.abandon === true });
   }
 
   subscribe(listener: (event: KeeperEvent) => void): () => void {

@@ -115,9 +115,9 @@ export class KeptProcesses {
   }
 
   /** Drops an ended process, or one that never started. */
-  forget(id: string): void {
+  forget(id: string, abandon: boolean): void {
     const kept = this.#kept.get(id);
-    if (kept === undefined || (kept.pid > 0 && kept.exit === undefined)) return;
+    if (kept === undefined || (kept.exit === undefined && (kept.pid !== 0 || !abandon))) return;
     kept.session.abandon();
     this.#kept.delete(id);
     for (const other of this.#kept.values()) {

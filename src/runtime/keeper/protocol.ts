@@ -26,7 +26,7 @@ export type KeeperRequest =
   | { readonly op: 'resize'; readonly id: string; readonly size: TerminalSize }
   | { readonly op: 'signal'; readonly id: string; readonly signal: number }
   | { readonly op: 'list' }
-  | { readonly op: 'forget'; readonly id: string }
+  | { readonly op: 'forget'; readonly id: string; readonly abandon: boolean }
   | { readonly op: 'events' }
   | { readonly op: 'shutdown' };
 

@@ -117,7 +117,7 @@ class KeeperServer {
       case 'list':
         return this.#processes.list();
       case 'forget':
-        return this.#processes.forget(request.id) ?? {};
+        return this.#processes.forget(request.id, request.abandon) ?? {};
       case 'shutdown':
         if (this.#processes.busy) throw new CodedError('failed_precondition', 'containers are running');
         setImmediate(() => this.#onStop());

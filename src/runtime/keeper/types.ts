@@ -100,8 +100,8 @@ export interface Keeper {
   /** @throws `not_found` when it does not run. */
   signal(id: string, signal: number): Promise<void>;
   list(): Promise<readonly KeptProcess[]>;
-  /** Drops what is known of an ended process, and clients that wait for one that never started. */
-  forget(id: string): Promise<void>;
+  /** Drops what is known of an ended process; with `abandon`, also ends those who wait for one that never started. */
+  forget(id: string, options?: { readonly abandon?: boolean }): Promise<void>;
   /** Events from now on. The returned function ends it. */
   subscribe(listener: (event: KeeperEvent) => void): () => void;
   /** Called once when the connection to the keeper is lost. */

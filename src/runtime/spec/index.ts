@@ -10,6 +10,6 @@ export {
 export { type MountStub, type MountStubs, makeMountPoints, type SpecMount } from './mounts.ts';
 export type { OciDevice, OciDeviceRule, OciMount, OciProcess, OciSeccomp, OciSpec } from './oci.ts';
 export type { ContainerLimits } from './resources.ts';
-export { ensureDirInRoot, type RootedPath, readFileInRoot, resolveInRoot } from './rooted.ts';
+export { ensureDirInRoot, type RootedPath, readFileInRoot, readLimited, resolveInRoot } from './rooted.ts';
 export { defaultSeccomp } from './seccomp.ts';
 export { ACCOUNT_FILE_LIMIT_BYTES, type ResolvedUser, resolveUser } from './user.ts';

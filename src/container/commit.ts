@@ -1,0 +1,143 @@
+import { randomBytes } from 'node:crypto';
+import { rmdirSync, unlinkSync } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
+import { CodedError } from '#base/errors/index.ts';
+import type { ContainerConfig, ImageConfig, ImageId } from '#oci/config/index.ts';
+import { extendChain } from '#oci/digest/index.ts';
+import { encodeDocument } from '#oci/manifest/index.ts';
+import { resolveInRoot } from '#runtime/spec/index.ts';
+import type { LayerFacts } from '#store/changeset/types.ts';
+import type { Image } from '#store/image/types.ts';
+import { type Context, publish, snapshotKey } from './context.ts';
+import type { CommitRequest, ContainerRecord } from './types.ts';
+
+/**
+ * Makes an image of what a container changed. The changes are copied: the container goes on writing into its own.
+ * @throws {CodedError} with Docker's texts.
+ */
+export async function commitContainer(
+  context: Context,
+  record: ContainerRecord,
+  request: CommitRequest,
+): Promise<ImageId> {
+  const base = context.images.getImage(record.imageId);
+  const config = await context.applyChanges(request.changes, imageDefaults(record, request));
+  const layer = await copyLayer(context, record, base);
+  const created = new Date().toISOString();
+  const document: ImageConfig = {
+    ...base.config,
+    created,
+    ...(request.author === '' ? {} : { author: request.author }),
+    config,
+    rootfs: {
+      type: 'layers',
+      diff_ids: [...base.config.rootfs.diff_ids, ...(layer === undefined ? [] : [layer.diffId])],
+    },
+    history: [
+      ...(base.config.history ?? []),
+      {
+        created,
+        created_by: [record.path, ...record.args].join(' '),
+        ...(request.author === '' ? {} : { author: request.author }),
+        ...(request.comment === '' ? {} : { comment: request.comment }),
+        ...(layer === undefined ? { empty_layer: true } : {}),
+      },
+    ],
+  };
+  const image = await context.images.addImage({
+    configBytes: encodeDocument(document),
+    parentId: base.id,
+    ...(request.reference === undefined ? {} : { tags: [request.reference] }),
+  });
+  publish(context, record, 'commit', { comment: request.comment, imageID: image.id });
+  return image.id;
+}
+
+function imageDefaults(record: ContainerRecord, request: CommitRequest): ContainerConfig {
+  const { config } = record;
+  const own = request.config;
+  const source = own === undefined || Object.keys(own).length === 0 ? config : { ...config, ...own };
+  const kept = [
+    'User',
+    'ExposedPorts',
+    'Env',
+    'Entrypoint',
+    'Cmd',
+    'Volumes',
+    'WorkingDir',
+    'Labels',
+    'StopSignal',
+    'Shell',
+    'Healthcheck',
+    'OnBuild',
+  ] as const;
+  return Object.fromEntries(kept.flatMap((key) => (source[key] === undefined ? [] : [[key, source[key]]])));
+}
+
+/** The container's changes as a layer of their own; `undefined` when there are none. */
+async function copyLayer(
+  context: Context,
+  record: ContainerRecord,
+  base: Image,
+): Promise<LayerFacts | undefined> {
+  const { snapshots, changesets, images, content } = context;
+  const active = snapshots.getActive(snapshotKey(record.id));
+  if (snapshots.driver !== 'overlay') {
+    throw new CodedError('unimplemented', 'commit of a container is not possible with the copy driver yet');
+  }
+  const key = `commit/${randomBytes(8).toString('hex')}`;
+  const target = await snapshots.prepare(key, base.chainId);
+  const indexPath = content.reserveFile();
+  try {
+    await changesets.unpackLayer({
+      source: { stream: changesets.streamChangeset({ dir: active.upperDir, kind: 'overlay' }) },
+      compression: 'none',
+      targetDir: target.upperDir,
+      whiteouts: 'overlay',
+      lowerDirs: target.lowerDirs,
+    });
+    dropStubs(target.upperDir, record.stubs);
+    const facts = await changesets.describeChangeset(
+      { dir: target.upperDir, kind: 'overlay' },
+      { indexPath },
+    );
+    if (facts.entries === 0) {
+      await snapshots.remove(key);
+      return undefined;
+    }
+    const chainId = extendChain(base.chainId, facts.diffId);
+    const indexDigest = await content.hashFile(indexPath);
+    await content.adoptFile(indexPath, { digest: indexDigest, sizeBytes: (await stat(indexPath)).size });
+    await snapshots.commit(key, chainId, { sizeBytes: facts.contentSizeBytes });
+    images.addLayer(
+      {
+        diffId: facts.diffId,
+        tarSizeBytes: facts.tarSizeBytes,
+        contentSizeBytes: facts.contentSizeBytes,
+        indexDigest,
+      },
+      { chainId },
+    );
+    return facts;
+  } catch (error) {
+    await snapshots.remove(key).catch(() => {});
+    throw error;
+  } finally {
+    await rm(indexPath, { force: true });
+  }
+}
+
+/** Mount points that were made for the container are not part of the image. */
+function dropStubs(root: string, stubs: readonly string[]): void {
+  for (const stub of stubs.toReversed()) {
+    const found = resolveInRoot(root, stub);
+    if (found.stat === undefined || found.inRoot !== stub) continue;
+    if (found.stat.isFile() && found.stat.size > 0) continue;
+    try {
+      if (found.stat.isDirectory()) rmdirSync(found.hostPath);
+      else unlinkSync(found.hostPath);
+    } catch {
+      // It holds something by now.
+    }
+  }
+}

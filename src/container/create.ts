@@ -1,0 +1,130 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { CodedError } from '#base/errors/index.ts';
+import { resolveInRoot } from '#runtime/spec/index.ts';
+import type { Image } from '#store/image/types.ts';
+import { parseSecurity } from './bundle.ts';
+import { type Context, dirOf, publish, snapshotKey } from './context.ts';
+import { resolveMounts, volumesToFill } from './mounts.ts';
+import { checkName, makeName } from './names.ts';
+import { checkPorts, resolveAttachments } from './networking.ts';
+import { commandOf, completeHostSettings, completeSettings, parseSignal } from './settings.ts';
+import type { ContainerRecord, CreateRequest, MountPoint } from './types.ts';
+
+/**
+ * Makes a container: checks everything that can be checked, then its file system and volumes, then its row. On failure
+ * nothing stays but named volumes.
+ * @throws {CodedError} with Docker's texts.
+ */
+export async function createContainer(
+  context: Context,
+  request: CreateRequest,
+): Promise<{ readonly id: string; readonly warnings: readonly string[] }> {
+  const { records, images, snapshots } = context;
+  const name = request.name === '' ? makeName((one) => records.isNameTaken(one)) : checkName(request.name);
+  records.checkNameFree(name);
+  const imageName = request.config.Image ?? '';
+  if (imageName === '') throw new CodedError('invalid_argument', 'invalid reference format');
+  const image = images.getImage(imageName);
+  checkPlatform(image, imageName, request.platform);
+  const id = randomBytes(32).toString('hex');
+  const host = completeHostSettings(request.hostConfig);
+  checkPorts(host);
+  parseSecurity(host.SecurityOpt ?? [], host.Privileged === true);
+  const config = completeSettings(request.config, image.config.config ?? {}, id);
+  if (config.StopSignal) parseSignal(config.StopSignal);
+  if (host.NetworkMode?.startsWith('container:')) records.get(host.NetworkMode.slice('container:'.length));
+  const attachments = resolveAttachments(host, request.endpoints, context.networks);
+  const mounts = await resolveMounts({ config, host }, context.volumes, (one) => records.get(one));
+  await fillVolumes(context, image, mounts);
+  const [path = '', ...args] = commandOf(config);
+  const record: ContainerRecord = {
+    id,
+    name,
+    createdAt: Date.now(),
+    imageId: image.id,
+    imageName,
+    platform: image.config.os,
+    path,
+    args,
+    config: { ...config, Image: imageName },
+    hostConfig: host,
+    mounts,
+    attachments,
+    state: {
+      status: 'created',
+      pid: 0,
+      exitCode: 0,
+      error: '',
+      oomKilled: false,
+      startedAt: 0,
+      finishedAt: 0,
+    },
+    restartCount: 0,
+    stoppedByHand: false,
+    stubs: [],
+  };
+  mkdirSync(dirOf(context, id), { recursive: true, mode: 0o700 });
+  try {
+    await snapshots.prepare(snapshotKey(id), image.chainId);
+    records.add(record);
+  } catch (error) {
+    await snapshots.remove(snapshotKey(id));
+    rmSync(dirOf(context, id), { recursive: true, force: true });
+    throw error;
+  }
+  publish(context, record, 'create');
+  return { id, warnings: warningsFor(context, record) };
+}
+
+function checkPlatform(image: Image, name: string, wanted: string | undefined): void {
+  if (!wanted) return;
+  const [os = '', architecture] = wanted.split('/');
+  const matches =
+    (os === image.config.os || os === image.config.architecture) &&
+    (architecture === undefined || architecture === image.config.architecture);
+  if (matches) return;
+  throw new CodedError(
+    'not_found',
+    `image with reference ${name} was found but does not match the specified platform: wanted ${wanted}, actual: ${image.config.os}/${image.config.architecture}`,
+  );
+}
+
+/** New volumes get what the image has at their place. */
+async function fillVolumes(context: Context, image: Image, mounts: readonly MountPoint[]): Promise<void> {
+  const targets = volumesToFill(mounts);
+  if (targets.length === 0) return;
+  const view = join(context.execRoot, 'views', randomBytes(6).toString('hex'));
+  context.snapshots.mountViewAt(image.chainId, view);
+  try {
+    for (const mount of targets) {
+      const volume = context.volumes.findVolume(mount.name ?? '');
+      const held = resolveInRoot(view, mount.destination);
+      if (volume === undefined || held.stat === undefined || !held.stat.isDirectory()) continue;
+      await context.volumes.copyUp(volume, view, mount.destination);
+    }
+  } finally {
+    context.snapshots.unmount(view);
+    rmSync(view, { recursive: true, force: true });
+  }
+}
+
+function warningsFor(context: Context, record: ContainerRecord): readonly string[] {
+  const warnings: string[] = [];
+  const { hostConfig: host } = record;
+  if (host.NetworkMode === 'host' && Object.keys(host.PortBindings ?? {}).length > 0) {
+    warnings.push('Published ports are discarded when using host network mode');
+  }
+  if (host.OomKillDisable === true && !host.Memory) {
+    warnings.push(
+      'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
+    );
+  }
+  if (record.config.Healthcheck?.Test?.length && record.config.Healthcheck.Test[0] !== 'NONE') {
+    context.log.info('a container has a health check, which this engine does not run yet', {
+      container: record.name,
+    });
+  }
+  return warnings;
+}

@@ -1,0 +1,247 @@
+import { randomBytes } from 'node:crypto';
+import { closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
+import { openInRoot } from '#base/posix/index.ts';
+import type { KeeperEvent } from '#runtime/keeper/types.ts';
+import { execFailure } from '#runtime/process/index.ts';
+import { ACCOUNT_FILE_LIMIT_BYTES, processFor, readLimited, resolveUser } from '#runtime/spec/index.ts';
+import { environmentOf, limitsOf, parseSecurity } from './bundle.ts';
+import { type Context, dirOf, isRunning, publish, runtimeRootOf } from './context.ts';
+import { startExitCode } from './lifecycle.ts';
+import { frame, joinStreams, parseDetachKeys } from './streams.ts';
+import type { ContainerRecord, Exec, ExecRequest, TerminalSize } from './types.ts';
+
+interface Held {
+  exec: Exec;
+  started: boolean;
+  size: TerminalSize | undefined;
+}
+
+/** Further processes in running containers. They are forgotten when their container ends. */
+export class Execs {
+  readonly #context: Context;
+  readonly #held = new Map<string, Held>();
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** @throws {CodedError} `conflict` while the container does not run. */
+  create(record: ContainerRecord, request: ExecRequest): Exec {
+    if (!isRunning(record)) {
+      throw new CodedError('conflict', `container ${record.id} is not running`);
+    }
+    if (record.state.status === 'paused') {
+      throw new CodedError(
+        'conflict',
+        `Container ${record.name} is paused, unpause the container before exec`,
+      );
+    }
+    if (request.cmd.length === 0) throw new CodedError('invalid_argument', 'No exec command specified');
+    parseDetachKeys(request.detachKeys);
+    const exec: Exec = {
+      id: randomBytes(32).toString('hex'),
+      containerId: record.id,
+      request,
+      running: false,
+      exitCode: undefined,
+      pid: 0,
+    };
+    const [height = 0, width = 0] = request.consoleSize ?? [];
+    const size = height > 0 && width > 0 ? { rows: height, columns: width } : undefined;
+    this.#held.set(exec.id, { exec, started: false, size });
+    publish(this.#context, record, `exec_create: ${request.cmd.join(' ')}`, { execID: exec.id });
+    return exec;
+  }
+
+  /** @throws {CodedError} `not_found` with Docker's text. */
+  get(id: string): Exec {
+    return this.#get(id).exec;
+  }
+
+  listOf(containerId: string): readonly string[] {
+    return [...this.#held.values()]
+      .filter(({ exec }) => exec.containerId === containerId && exec.running)
+      .map(({ exec }) => exec.id);
+  }
+
+  /** @see ContainerService.startExec */
+  async start(
+    id: string,
+    options: { readonly detach: boolean; readonly tty: boolean; readonly size?: readonly [number, number] },
+  ): Promise<{ readonly tty: boolean; run(client: Duplex): Promise<void> }> {
+    const held = this.#get(id);
+    const { request, containerId } = held.exec;
+    const record = this.#context.records.get(containerId);
+    if (held.started) {
+      throw new CodedError('conflict', `Error: Exec command ${id} is already running`);
+    }
+    if (!isRunning(record)) throw new CodedError('conflict', `container ${record.id} is not running`);
+    const [height = 0, width = 0] = options.size ?? [];
+    if (height > 0 && width > 0) held.size = { rows: height, columns: width };
+    held.started = true;
+    const { tty } = request;
+    if (options.detach) {
+      await this.#launch(held, record);
+      return { tty, run: async () => {} };
+    }
+    return { tty, run: (client) => this.#attached(held, record, client) };
+  }
+
+  async #attached(held: Held, record: ContainerRecord, client: Duplex): Promise<void> {
+    const { request, id } = held.exec;
+    const kept = await this.#context.keeper.attach(id, {
+      stdin: request.attachStdin,
+      stdout: request.attachStdout,
+      stderr: request.attachStderr,
+      framed: !request.tty,
+    });
+    const joined = joinStreams(client, kept, {
+      stdin: request.attachStdin,
+      detachKeys: request.attachStdin && request.tty ? parseDetachKeys(request.detachKeys) : undefined,
+    });
+    try {
+      await this.#launch(held, record);
+    } catch (error) {
+      // The connection is the client's already: the reason goes where output would.
+      const text = Buffer.from(`${messageOf(error)}\r\n`);
+      if (!client.destroyed) client.end(request.tty ? text : frame('stdout', text));
+      kept.destroy();
+    }
+    const how = await joined;
+    if (how === 'detached') publish(this.#context, record, 'exec_detach', { execID: id });
+  }
+
+  async #launch(held: Held, record: ContainerRecord): Promise<void> {
+    const { request, id } = held.exec;
+    const context = this.#context;
+    const processFile = join(dirOf(context, record.id), `exec-${id.slice(0, 16)}.json`);
+    try {
+      const document = processDocument(record, request, held.size);
+      writeFileSync(processFile, JSON.stringify(document), { mode: 0o600 });
+      held.exec = { ...held.exec, running: true };
+      const { pid } = await context.keeper.exec({
+        id,
+        containerId: record.id,
+        runtime: { path: context.runtime.path, root: runtimeRootOf(context) },
+        processFile,
+        streams: {
+          tty: request.tty,
+          openStdin: request.attachStdin,
+          stdinOnce: true,
+          ...(held.size === undefined ? {} : { size: held.size }),
+        },
+      });
+      held.exec = { ...held.exec, pid };
+      publish(context, record, `exec_start: ${request.cmd.join(' ')}`, { execID: id });
+    } catch (error) {
+      const failure = hasCode(error, 'invalid_argument') ? execFailure(messageOf(error)) : error;
+      held.exec = { ...held.exec, running: false, exitCode: startExitCode(messageOf(error)) };
+      await context.keeper.forget(id, { abandon: true }).catch(() => {});
+      throw failure;
+    } finally {
+      rmSync(processFile, { force: true });
+    }
+  }
+
+  async resize(id: string, size: TerminalSize): Promise<void> {
+    const held = this.#get(id);
+    held.size = size;
+    await this.#context.keeper.resize(id, size);
+  }
+
+  /** The keeper says that a process ended. */
+  onExit(event: KeeperEvent): void {
+    const held = this.#held.get(event.exit.id);
+    if (held === undefined) return;
+    held.exec = { ...held.exec, running: false, exitCode: event.exit.exitCode };
+    this.#context.keeper.forget(event.exit.id).catch(() => {});
+    const record = this.#context.records.byId(held.exec.containerId);
+    if (record === undefined) return;
+    publish(this.#context, record, 'exec_die', {
+      execID: event.exit.id,
+      exitCode: String(event.exit.exitCode),
+    });
+  }
+
+  /** A container is gone, and its execs with it. */
+  dropOf(containerId: string): void {
+    for (const [id, { exec }] of this.#held) if (exec.containerId === containerId) this.#held.delete(id);
+  }
+
+  #get(id: string): Held {
+    const held = this.#held.get(id) ?? this.#byPrefix(id);
+    if (held !== undefined) return held;
+    throw new CodedError('not_found', `No such exec instance: ${id}`, {
+      subject: { kind: 'exec', name: id },
+    });
+  }
+
+  #byPrefix(prefix: string): Held | undefined {
+    if (prefix.length < 4) return undefined;
+    const found = [...this.#held.entries()].filter(([id]) => id.startsWith(prefix));
+    return found.length === 1 ? found[0]?.[1] : undefined;
+  }
+}
+
+function processDocument(
+  record: ContainerRecord,
+  request: ExecRequest,
+  size: TerminalSize | undefined,
+): object {
+  const { config, hostConfig: host } = record;
+  const root = openSync(`/proc/${record.state.pid}/root`, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    const user = resolveUser(
+      request.user || config.User || '',
+      (path) => readAccountFile(root, path),
+      host.GroupAdd ?? [],
+    );
+    const privileged = request.privileged || host.Privileged === true;
+    const own = new Set(request.env.map((entry) => entry.split('=', 1)[0]));
+    const env = environmentOf(
+      {
+        ...config,
+        Tty: request.tty,
+        Env: [
+          ...(config.Env ?? []).filter((entry) => !own.has(entry.split('=', 1)[0])),
+          ...request.env.filter((entry) => entry.includes('=')),
+        ],
+      },
+      user.home,
+    );
+    return processFor({
+      args: request.cmd,
+      env,
+      cwd: request.workingDir || config.WorkingDir || '/',
+      user,
+      terminal: request.tty,
+      ...(size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } }),
+      privileged,
+      capAdd: host.CapAdd ?? [],
+      capDrop: host.CapDrop ?? [],
+      noNewPrivileges: parseSecurity(host.SecurityOpt ?? [], privileged).noNewPrivileges,
+      limits: limitsOf(host),
+      oomScoreAdj: host.OomScoreAdj ?? 0,
+    });
+  } finally {
+    closeSync(root);
+  }
+}
+
+/** A running container may change its files at any time: the kernel resolves inside its root. */
+function readAccountFile(root: number, path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openInRoot(root, path, { flags: constants.O_RDONLY | constants.O_NONBLOCK });
+  } catch {
+    return undefined;
+  }
+  try {
+    return readLimited(fd, path, ACCOUNT_FILE_LIMIT_BYTES);
+  } finally {
+    closeSync(fd);
+  }
+}

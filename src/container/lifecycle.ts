@@ -1,0 +1,499 @@
+import { readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
+import type { ExitRecord } from '#runtime/keeper/types.ts';
+import { killCgroup, removeCgroup, startFailure } from '#runtime/process/index.ts';
+import { makeBundleDir, writeBundle } from './bundle.ts';
+import {
+  type Context,
+  cgroupsPathOf,
+  changeState,
+  dirOf,
+  exitFileOf,
+  isRunning,
+  logPathOf,
+  publish,
+  rootfsOf,
+  runtimeRootOf,
+  snapshotKey,
+} from './context.ts';
+import { namespacesOf, type PreparedNetwork, prepareNetwork, releaseNetwork } from './networking.ts';
+import { logLimits, parseSignal } from './settings.ts';
+import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
+
+const FIRST_BACKOFF_MS = 100;
+const LAST_BACKOFF_MS = 60_000;
+/** A container that ran this long starts its back-off anew. */
+const STEADY_MS = 10_000;
+const STOP_TIMEOUT_SECONDS = 10;
+/** What Docker answers for a process whose end nobody saw. */
+const UNKNOWN_EXIT = 255;
+
+interface Waiter {
+  readonly condition: WaitCondition;
+  readonly resolve: (result: WaitResult) => void;
+}
+
+/** Starts, ends and removes containers, and keeps what waits for that. */
+export class Lifecycle {
+  readonly #context: Context;
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  readonly #restarts = new Map<string, { readonly timer: NodeJS.Timeout; readonly delayMs: number }>();
+  readonly #backoff = new Map<string, number>();
+  /** Ends that came while the start was still under way. */
+  #closed = false;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Stops waiting for restarts; containers go on. */
+  close(): void {
+    this.#closed = true;
+    for (const { timer } of this.#restarts.values()) clearTimeout(timer);
+  }
+
+  /** Registers at once; see `ContainerService.wait`. */
+  wait(record: ContainerRecord, condition: WaitCondition, signal: AbortSignal): Promise<WaitResult> {
+    const { state } = record;
+    const settled = state.status !== 'restarting' && !isRunning(record);
+    if (condition === 'not-running' && settled) {
+      return Promise.resolve({ exitCode: state.exitCode, error: state.error });
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<WaitResult>();
+    const waiters = this.#waiters.get(record.id) ?? new Set();
+    this.#waiters.set(record.id, waiters);
+    const waiter: Waiter = { condition, resolve };
+    waiters.add(waiter);
+    const onAbort = (): void => {
+      waiters.delete(waiter);
+      reject(signal.reason);
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    return promise.finally(() => signal.removeEventListener('abort', onAbort));
+  }
+
+  /** @see ContainerService.start */
+  start(id: string, options: { readonly isRestart?: boolean } = {}): Promise<boolean> {
+    return this.#context.locks.run(id, () => this.#startLocked(id, options.isRestart === true));
+  }
+
+  async #startLocked(id: string, isRestart: boolean): Promise<boolean> {
+    const context = this.#context;
+    const record = context.records.get(id);
+    if (record.state.status === 'paused') {
+      throw new CodedError('conflict', 'cannot start a paused container, try unpause instead');
+    }
+    if (record.state.status === 'running') return false;
+    if (record.state.status === 'removing' || record.state.status === 'dead') {
+      throw new CodedError('conflict', 'container is marked for removal and cannot be started');
+    }
+    this.#cancelRestart(id);
+    try {
+      await this.#launch(record);
+    } catch (error) {
+      const failed = this.#failStart(record, error);
+      if (record.hostConfig.AutoRemove === true && !isRestart)
+        await this.#removeLocked(record.id, { volumes: true });
+      throw failed;
+    }
+    publish(context, context.records.get(id), 'start');
+    return true;
+  }
+
+  async #launch(record: ContainerRecord): Promise<void> {
+    const context = this.#context;
+    const { id, config, hostConfig: host } = record;
+    await using undo = new AsyncDisposableStack();
+    const rootfs = rootfsOf(context, id);
+    context.snapshots.mountAt(snapshotKey(id), rootfs, { volatile: host.AutoRemove === true });
+    undo.defer(() => this.#unmount(id));
+    const network = await prepareNetwork(context, record);
+    undo.defer(async () => {
+      if (network.sandbox !== undefined) await context.networks?.releaseSandbox(network.sandbox);
+    });
+    const dir = dirOf(context, id);
+    makeBundleDir(dir);
+    const stubs = writeBundle(
+      { ...record, attachments: network.attachments },
+      {
+        dir,
+        rootfs,
+        cgroupsPath: cgroupsPathOf(record),
+        network: network.namespace,
+        namespaces: namespacesOf(context, host),
+        networks: context.networks,
+        initPath: context.initPath,
+      },
+    );
+    const limits = logLimits(host);
+    const [height = 0, width = 0] = host.ConsoleSize ?? [];
+    const started = await this.#keeperStart({
+      id,
+      runtime: { path: context.runtime.path, root: runtimeRootOf(context) },
+      bundle: dir,
+      cgroupsPath: cgroupsPathOf(record),
+      streams: {
+        tty: config.Tty === true,
+        openStdin: config.OpenStdin === true,
+        stdinOnce: config.StdinOnce === true,
+        ...(height > 0 && width > 0 ? { size: { rows: height, columns: width } } : {}),
+      },
+      ...(limits === undefined ? {} : { log: { path: logPathOf(context, id), ...limits } }),
+      exitFile: exitFileOf(context, id),
+    });
+    undo.move();
+    this.#markStarted(record, started, network, stubs);
+  }
+
+  async #keeperStart(
+    request: Parameters<Context['keeper']['start']>[0],
+  ): ReturnType<Context['keeper']['start']> {
+    try {
+      return await this.#context.keeper.start(request);
+    } catch (error) {
+      throw hasCode(error, 'invalid_argument') ? startFailure(messageOf(error)) : error;
+    }
+  }
+
+  #markStarted(
+    record: ContainerRecord,
+    started: { readonly pid: number; readonly startedAt: number },
+    network: PreparedNetwork,
+    stubs: readonly string[],
+  ): void {
+    changeState(
+      this.#context,
+      record.id,
+      {
+        status: 'running',
+        pid: started.pid,
+        exitCode: 0,
+        error: '',
+        oomKilled: false,
+        startedAt: started.startedAt,
+        finishedAt: 0,
+      },
+      {
+        attachments: network.attachments,
+        ...(network.sandbox === undefined
+          ? {}
+          : { sandboxId: network.sandbox.id, sandboxPath: network.sandbox.path }),
+        stubs: [...new Set([...record.stubs, ...stubs])],
+        stoppedByHand: false,
+      },
+    );
+  }
+
+  #failStart(record: ContainerRecord, error: unknown): unknown {
+    const message = messageOf(error);
+    const exitCode = startExitCode(message);
+    changeState(this.#context, record.id, {
+      status: record.state.startedAt === 0 ? 'created' : 'exited',
+      pid: 0,
+      exitCode,
+      error: message,
+    });
+    this.#settle(record.id, ['not-running', 'next-exit'], { exitCode, error: '' });
+    return error;
+  }
+
+  /** The keeper says that a container's process has ended. */
+  onExit(exit: ExitRecord): Promise<void> {
+    return this.#context.locks.run(exit.id, async () => {
+      const record = this.#context.records.byId(exit.id);
+      if (record !== undefined) await this.#exited(record, exit);
+    });
+  }
+
+  async #exited(before: ContainerRecord, exit: ExitRecord): Promise<void> {
+    const context = this.#context;
+    const { id } = before;
+    if (before.state.finishedAt >= exit.finishedAt && !isRunning(before)) return;
+    const restarts = this.#shouldRestart(before, exit);
+    await releaseNetwork(context, before);
+    await this.#unmount(id);
+    const record = changeState(
+      context,
+      id,
+      {
+        status: restarts ? 'restarting' : 'exited',
+        pid: 0,
+        exitCode: exit.exitCode,
+        oomKilled: exit.oomKilled,
+        finishedAt: exit.finishedAt,
+      },
+      {
+        attachments: before.attachments.map(({ endpoint: _, ...kept }) => kept),
+        sandboxId: undefined,
+        sandboxPath: undefined,
+        durable: before.hostConfig.AutoRemove !== true,
+      },
+    );
+    await context.keeper.forget(id).catch(() => {});
+    if (exit.oomKilled) publish(context, record, 'oom');
+    publish(context, record, 'die', {
+      exitCode: String(exit.exitCode),
+      execDuration: String(Math.floor((exit.finishedAt - exit.startedAt) / 1000)),
+    });
+    const result = { exitCode: exit.exitCode, error: '' };
+    this.#settle(id, restarts ? ['next-exit'] : ['not-running', 'next-exit'], result);
+    if (restarts) this.#scheduleRestart(record, exit);
+    else if (record.hostConfig.AutoRemove === true) await this.#removeLocked(id, { volumes: true });
+  }
+
+  #shouldRestart(record: ContainerRecord, exit: ExitRecord): boolean {
+    if (this.#closed || record.stoppedByHand) return false;
+    const { Name: policy = 'no', MaximumRetryCount: limit = 0 } = record.hostConfig.RestartPolicy ?? {
+      Name: 'no',
+    };
+    if (policy === 'always' || policy === 'unless-stopped') return true;
+    return policy === 'on-failure' && exit.exitCode !== 0 && (limit === 0 || record.restartCount < limit);
+  }
+
+  #scheduleRestart(record: ContainerRecord, exit: ExitRecord): void {
+    const { id } = record;
+    const steady = exit.finishedAt - exit.startedAt >= STEADY_MS;
+    const delayMs = steady
+      ? FIRST_BACKOFF_MS
+      : Math.min(LAST_BACKOFF_MS, (this.#backoff.get(id) ?? FIRST_BACKOFF_MS / 2) * 2);
+    this.#backoff.set(id, delayMs);
+    const timer = setTimeout(() => {
+      this.#restarts.delete(id);
+      if (this.#context.records.byId(id)?.state.status !== 'restarting') return;
+      this.#context.records.change(id, { restartCount: record.restartCount + 1 });
+      this.start(id, { isRestart: true }).catch((error) => {
+        this.#context.log.warn('a container could not be restarted', { container: id, error });
+      });
+    }, delayMs);
+    this.#restarts.set(id, { timer, delayMs });
+  }
+
+  #cancelRestart(id: string): void {
+    const pending = this.#restarts.get(id);
+    if (pending === undefined) return;
+    clearTimeout(pending.timer);
+    this.#restarts.delete(id);
+  }
+
+  /** @see ContainerService.stop */
+  async stop(
+    id: string,
+    options: { readonly signal?: string; readonly timeoutSeconds?: number },
+  ): Promise<boolean> {
+    const context = this.#context;
+    const record = context.records.get(id);
+    const signal = parseSignal(options.signal || record.config.StopSignal || 'SIGTERM');
+    if (record.state.status === 'restarting') {
+      this.#cancelRestart(id);
+      changeState(context, id, { status: 'exited' }, { stoppedByHand: true });
+      this.#settle(id, ['not-running', 'next-exit'], { exitCode: record.state.exitCode, error: '' });
+      return true;
+    }
+    if (!isRunning(record)) return false;
+    const seconds = options.timeoutSeconds ?? record.config.StopTimeout ?? STOP_TIMEOUT_SECONDS;
+    const ended = this.wait(record, 'next-exit', new AbortController().signal);
+    context.records.change(id, { stoppedByHand: true });
+    await this.#signal(record, signal);
+    if (record.state.status === 'paused') await this.resumeFrozen(record);
+    const inTime =
+      seconds < 0
+        ? ended.then(() => true)
+        : Promise.race([ended.then(() => true), delay(seconds * 1000, false, { ref: false })]);
+    if (!(await inTime)) {
+      await this.#signal(record, 9);
+      killCgroup(cgroupsPathOf(record));
+      await ended;
+    }
+    publish(context, context.records.byId(id) ?? record, 'stop');
+    return true;
+  }
+
+  /** @see ContainerService.kill */
+  async kill(id: string, text: string): Promise<void> {
+    const context = this.#context;
+    const record = context.records.get(id);
+    const signal = parseSignal(text || 'KILL');
+    if (!isRunning(record)) {
+      throw new CodedError(
+        'conflict',
+        `cannot kill container: ${record.name}: container ${record.id} is not running`,
+      );
+    }
+    const isEnd = signal === 9 || signal === parseSignal(record.config.StopSignal || 'TERM');
+    if (isEnd) context.records.change(id, { stoppedByHand: true });
+    await this.#signal(record, signal);
+    if (signal === 9 && record.state.status === 'paused') await this.resumeFrozen(record);
+    publish(context, record, 'kill', { signal: String(signal) });
+    if (signal !== 9) return;
+    // As Docker: who kills for good may rely on the end.
+    await Promise.race([
+      this.wait(context.records.get(id), 'not-running', new AbortController().signal).catch(() => {}),
+      delay(STOP_TIMEOUT_SECONDS * 1000, undefined, { ref: false }),
+    ]);
+  }
+
+  async #signal(record: ContainerRecord, signal: number): Promise<void> {
+    try {
+      await this.#context.keeper.signal(record.id, signal);
+    } catch (error) {
+      if (!hasCode(error, 'not_found')) throw error;
+    }
+  }
+
+  /** Thaws a paused container so that it can receive a signal; set by the service. */
+  resumeFrozen: (record: ContainerRecord) => Promise<void> = async () => {};
+
+  /** @see ContainerService.remove */
+  async remove(id: string, options: { readonly force: boolean; readonly volumes: boolean }): Promise<void> {
+    const context = this.#context;
+    const record = context.records.get(id);
+    if (isRunning(record) || record.state.status === 'restarting') {
+      if (!options.force) throw stillRunning(record);
+      this.#cancelRestart(id);
+      if (isRunning(record)) await this.kill(id, 'KILL');
+    }
+    // A container with --rm removes itself when it ends.
+    await context.locks.run(id, async () => {
+      if (context.records.byId(id) !== undefined) await this.#removeLocked(id, { volumes: options.volumes });
+    });
+  }
+
+  async #removeLocked(id: string, options: { readonly volumes: boolean }): Promise<void> {
+    const context = this.#context;
+    const record = context.records.get(id);
+    if (isRunning(record)) throw stillRunning(record);
+    await this.#unmount(id);
+    context.records.remove(id);
+    this.#backoff.delete(id);
+    await context.snapshots.remove(snapshotKey(id));
+    rmSync(dirOf(context, id), { recursive: true, force: true });
+    context.keeper.forget(id, { abandon: true }).catch(() => {});
+    if (options.volumes) await this.#removeVolumes(record);
+    publish(context, record, 'destroy');
+    this.#settle(id, ['not-running', 'next-exit', 'removed'], { exitCode: record.state.exitCode, error: '' });
+    this.#waiters.delete(id);
+  }
+
+  async #removeVolumes(record: ContainerRecord): Promise<void> {
+    const users = (name: string): readonly string[] =>
+      this.#context.records
+        .list()
+        .filter(({ mounts }) => mounts.some((mount) => mount.name === name))
+        .map(({ id }) => id);
+    for (const mount of record.mounts) {
+      if (mount.anonymous !== true || mount.name === undefined || users(mount.name).length > 0) continue;
+      await this.#context.volumes.removeVolume(mount.name, { force: true, inUse: users }).catch((error) => {
+        this.#context.log.warn('a volume could not be removed', { volume: mount.name, error });
+      });
+    }
+  }
+
+  async #unmount(id: string): Promise<void> {
+    const target = rootfsOf(this.#context, id);
+    await this.#context.snapshots.unmountInBackground(target);
+    try {
+      rmdirSync(target);
+    } catch {
+      // It was not there.
+    }
+  }
+
+  #settle(id: string, conditions: readonly WaitCondition[], result: WaitResult): void {
+    const waiters = this.#waiters.get(id);
+    if (waiters === undefined) return;
+    for (const waiter of [...waiters]) {
+      if (!conditions.includes(waiter.condition)) continue;
+      waiters.delete(waiter);
+      waiter.resolve(result);
+    }
+  }
+
+  /** After a start of the engine: joins what the keeper holds with what the records say. */
+  async recover(): Promise<void> {
+    const context = this.#context;
+    const kept = new Map((await context.keeper.list()).map((one) => [one.id, one]));
+    for (const record of context.records.list()) {
+      const held = kept.get(record.id);
+      kept.delete(record.id);
+      if (held !== undefined && held.exit === undefined) {
+        const status = record.state.status === 'paused' ? 'paused' : 'running';
+        changeState(context, record.id, { status, pid: held.pid, startedAt: held.startedAt });
+        continue;
+      }
+      const exit = held?.exit ?? readExit(exitFileOf(context, record.id));
+      const wasUp = isRunning(record);
+      if (wasUp || (exit !== undefined && exit.finishedAt > record.state.finishedAt)) {
+        if (exit === undefined) this.#cleanLost(record);
+        await this.onExit(exit ?? lostExit(record));
+      }
+    }
+    for (const [id, { exit, containerId }] of kept) {
+      if (containerId !== undefined) continue;
+      if (exit === undefined) await context.keeper.signal(id, 9).catch(() => {});
+      else await context.keeper.forget(id);
+    }
+    const live = context.records
+      .list()
+      .flatMap(({ sandboxId, state }) =>
+        sandboxId !== undefined && ['running', 'paused'].includes(state.status) ? [sandboxId] : [],
+      );
+    context.networks?.sweepSandboxes(new Set(live));
+    this.#startPolicies();
+  }
+
+  /** Nobody saw its end: the host was restarted, or the keeper was killed. */
+  #cleanLost(record: ContainerRecord): void {
+    const path = cgroupsPathOf(record);
+    killCgroup(path);
+    removeCgroup(path);
+    rmSync(`${runtimeRootOf(this.#context)}/${record.id}`, { recursive: true, force: true });
+  }
+
+  #startPolicies(): void {
+    for (const record of this.#context.records.list()) {
+      const policy = record.hostConfig.RestartPolicy?.Name ?? 'no';
+      const wanted = policy === 'always' || (policy === 'unless-stopped' && !record.stoppedByHand);
+      const wasUp = record.state.status === 'exited' && record.state.startedAt > 0;
+      if (!(wanted && wasUp) && record.state.status !== 'restarting') continue;
+      if (this.#restarts.has(record.id)) continue;
+      this.start(record.id, { isRestart: true }).catch((error) => {
+        this.#context.log.warn('a container could not be started', { container: record.name, error });
+      });
+    }
+  }
+}
+
+function stillRunning(record: ContainerRecord): CodedError {
+  return new CodedError(
+    'conflict',
+    `cannot remove container "/${record.name}": container is ${record.state.status}: stop the container before removing or force remove`,
+  );
+}
+
+/** Docker's exit code of a container whose start failed. */
+export function startExitCode(message: string): number {
+  if (/executable file not found|no such file or directory|system cannot find the file/.test(message))
+    return 127;
+  if (/permission denied|not a directory|is a directory|exec format error/.test(message)) return 126;
+  return 128;
+}
+
+function readExit(path: string): ExitRecord | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as ExitRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+function lostExit(record: ContainerRecord): ExitRecord {
+  return {
+    id: record.id,
+    exitCode: UNKNOWN_EXIT,
+    oomKilled: false,
+    startedAt: record.state.startedAt,
+    finishedAt: Date.now(),
+  };
+}

@@ -1,0 +1,264 @@
+import { mkdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { CodedError } from '#base/errors/index.ts';
+import { resolveInRoot, type SpecMount } from '#runtime/spec/index.ts';
+import type { Volume, VolumeStore } from '#runtime/volume/types.ts';
+import type { ContainerRecord, MountPoint } from './types.ts';
+import type { ContainerSettings, HostSettings, MountRequest } from './wire.ts';
+
+const PROPAGATIONS = ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'];
+const BIND_WORDS = new Set([
+  'ro',
+  'rw',
+  'z',
+  'Z',
+  'nocopy',
+  'consistent',
+  'cached',
+  'delegated',
+  ...PROPAGATIONS,
+]);
+
+/** A mount that was asked for, before its volume is made. */
+interface Wanted extends Omit<MountPoint, 'source'> {
+  readonly source: string;
+  readonly volume?: {
+    readonly name?: string;
+    readonly driver?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly options?: Readonly<Record<string, string>>;
+  };
+}
+
+/**
+ * The mounts of a new container from all places that may ask for them; volumes are made as needed. Later places win:
+ * image volumes, `--volumes-from`, binds, `--mount`, `--tmpfs`.
+ * @throws {CodedError} `invalid_argument` with Docker's texts.
+ */
+export async function resolveMounts(
+  settings: { readonly config: ContainerSettings; readonly host: HostSettings },
+  volumes: VolumeStore,
+  findContainer: (name: string) => ContainerRecord,
+): Promise<readonly MountPoint[]> {
+  const { config, host } = settings;
+  const byTarget = new Map<string, Wanted>();
+  for (const entry of host.VolumesFrom ?? []) {
+    const [name = '', mode = ''] = entry.split(':');
+    for (const mount of findContainer(name).mounts) {
+      byTarget.set(mount.destination, {
+        ...mount,
+        anonymous: false,
+        readonly: mount.readonly || mode === 'ro',
+        ...(mount.name === undefined ? {} : { volume: { name: mount.name } }),
+      });
+    }
+  }
+  const asked = new Set<string>();
+  const add = (mount: Wanted): void => {
+    if (asked.has(mount.destination)) {
+      throw new CodedError('invalid_argument', `Duplicate mount point: ${mount.destination}`);
+    }
+    asked.add(mount.destination);
+    byTarget.set(mount.destination, mount);
+  };
+  for (const bind of host.Binds ?? []) add(parseBind(bind, host.VolumeDriver));
+  for (const mount of host.Mounts ?? []) add(parseMount(mount));
+  for (const [target, options] of Object.entries(host.Tmpfs ?? {})) add(parseTmpfs(target, options));
+  for (const target of Object.keys(config.Volumes ?? {})) {
+    const destination = cleanTarget(target);
+    if (byTarget.has(destination)) continue;
+    byTarget.set(destination, { ...volumeMount(destination), anonymous: true, volume: {} });
+  }
+  const made: MountPoint[] = [];
+  for (const { volume, ...mount } of byTarget.values()) {
+    if (volume === undefined) made.push(mount);
+    else made.push(withVolume(mount, await volumes.ensureVolume(volume)));
+  }
+  return made;
+}
+
+function withVolume(mount: MountPoint, volume: Volume): MountPoint {
+  const source =
+    mount.subpath === undefined
+      ? volume.mountpoint
+      : resolveInRoot(volume.mountpoint, mount.subpath).hostPath;
+  return { ...mount, name: volume.name, source, driver: volume.driver };
+}
+
+function volumeMount(destination: string): Wanted {
+  return { type: 'volume', source: '', destination, mode: '', readonly: false, propagation: '' };
+}
+
+/** `source:target[:options]` of `-v`; a source that is no path names a volume. */
+function parseBind(text: string, driver: string | undefined): Wanted {
+  const parts = text.split(':');
+  if (parts.length > 3 || parts.length === 0 || parts.some((part) => part === '')) throw badVolume(text);
+  if (parts.length === 1) return { ...volumeMount(cleanTarget(parts[0] ?? '')), anonymous: true, volume: {} };
+  const [source = '', target = '', mode = ''] = parts;
+  const words = mode === '' ? [] : mode.split(',');
+  const wrong = words.find((word) => !BIND_WORDS.has(word));
+  if (wrong !== undefined) throw new CodedError('invalid_argument', `invalid mode: ${mode}`);
+  const destination = cleanTarget(target, text);
+  const readonly = words.includes('ro');
+  if (source.startsWith('/')) {
+    const propagation = words.find((word) => PROPAGATIONS.includes(word)) ?? 'rprivate';
+    return { type: 'bind', source, destination, mode, readonly, propagation, createSource: true };
+  }
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(source)) {
+    throw new CodedError(
+      'invalid_argument',
+      `create ${source}: "${source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+    );
+  }
+  return {
+    ...volumeMount(destination),
+    mode: mode === '' ? 'z' : mode,
+    readonly,
+    ...(words.includes('nocopy') ? { noCopy: true } : {}),
+    volume: { name: source, ...(driver ? { driver } : {}) },
+  };
+}
+
+function parseMount(mount: MountRequest): Wanted {
+  const destination = cleanTarget(mount.Target ?? '');
+  const readonly = mount.ReadOnly === true;
+  const source = mount.Source ?? '';
+  if (mount.Type === 'bind') {
+    if (!source.startsWith('/')) {
+      throw mountError(
+        'bind',
+        source === ''
+          ? 'field Source must not be empty'
+          : `invalid mount path: '${source}' mount path must be absolute`,
+      );
+    }
+    const createSource = mount.BindOptions?.CreateMountpoint === true;
+    if (!createSource && statSync(source, { throwIfNoEntry: false }) === undefined)
+      throw missingSource(source);
+    const propagation = mount.BindOptions?.Propagation || 'rprivate';
+    if (!PROPAGATIONS.includes(propagation))
+      throw mountError('bind', `invalid propagation mode: ${propagation}`);
+    return { type: 'bind', source, destination, mode: '', readonly, propagation, createSource };
+  }
+  if (mount.Type === 'volume') {
+    const options = mount.VolumeOptions ?? {};
+    const driver = options.DriverConfig?.Name;
+    return {
+      ...volumeMount(destination),
+      mode: 'z',
+      readonly,
+      ...(options.NoCopy === true ? { noCopy: true } : {}),
+      ...(options.Subpath ? { subpath: options.Subpath } : {}),
+      ...(source === '' ? { anonymous: true } : {}),
+      volume: {
+        ...(source === '' ? {} : { name: source }),
+        ...(driver ? { driver } : {}),
+        ...(options.Labels === undefined ? {} : { labels: options.Labels }),
+        ...(options.DriverConfig?.Options === undefined ? {} : { options: options.DriverConfig.Options }),
+      },
+    };
+  }
+  if (mount.Type === 'tmpfs') {
+    if (source !== '') throw mountError('tmpfs', 'field Source must not be specified');
+    const { SizeBytes: size = 0, Mode: mode = 0 } = mount.TmpfsOptions ?? {};
+    const words = [...(size > 0 ? [`size=${size}`] : []), ...(mode > 0 ? [`mode=${mode.toString(8)}`] : [])];
+    return { ...parseTmpfs(destination, words.join(',')), readonly };
+  }
+  if (mount.Type === 'image' || mount.Type === 'cluster' || mount.Type === 'npipe') {
+    throw new CodedError('unimplemented', `mounts of type "${mount.Type}" are not part of this engine yet`);
+  }
+  throw new CodedError('invalid_argument', `mount type unknown: "${mount.Type}"`);
+}
+
+function parseTmpfs(target: string, options: string): Wanted {
+  const words = options === '' ? [] : options.split(',');
+  const wrong = words.find(
+    (word) =>
+      !/^(?:no)?(?:exec|suid|dev|atime|diratime|relatime)$|^(?:ro|rw|sync|async|strictatime)$|^(?:size|mode|uid|gid|nr_inodes|nr_blocks)=/.test(
+        word,
+      ),
+  );
+  if (wrong !== undefined) throw new CodedError('invalid_argument', `invalid tmpfs option ["${wrong}"]`);
+  return {
+    type: 'tmpfs',
+    source: '',
+    destination: cleanTarget(target),
+    mode: options,
+    readonly: words.includes('ro'),
+    propagation: '',
+    options: ['noexec', 'nosuid', 'nodev'].filter((word) => !words.includes(word.slice(2))).concat(words),
+  };
+}
+
+function cleanTarget(target: string, whole = target): string {
+  if (!target.startsWith('/')) {
+    throw new CodedError(
+      'invalid_argument',
+      `invalid volume specification: '${whole}': invalid mount config for type "volume": invalid mount path: '${target}' mount path must be absolute`,
+    );
+  }
+  const parts: string[] = [];
+  for (const part of target.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  if (parts.length === 0) {
+    throw new CodedError(
+      'invalid_argument',
+      `invalid volume specification: '${whole}': invalid mount config for type "volume": invalid specification: destination can't be '/'`,
+    );
+  }
+  return `/${parts.join('/')}`;
+}
+
+function badVolume(text: string): CodedError {
+  return new CodedError('invalid_argument', `invalid volume specification: '${text}'`);
+}
+
+function mountError(type: string, reason: string): CodedError {
+  return new CodedError('invalid_argument', `invalid mount config for type "${type}": ${reason}`);
+}
+
+function missingSource(source: string): CodedError {
+  return mountError('bind', `bind source path does not exist: ${source}`);
+}
+
+/**
+ * Mounts as the runtime takes them, at the start of a container: a missing source of `-v` is made, one of `--mount` is an error.
+ * @throws {CodedError} `invalid_argument`.
+ */
+export function specMounts(mounts: readonly MountPoint[]): readonly SpecMount[] {
+  return mounts.map((mount) => {
+    if (mount.type === 'tmpfs') {
+      return {
+        type: 'tmpfs',
+        target: mount.destination,
+        readonly: mount.readonly,
+        options: mount.options ?? [],
+      };
+    }
+    if (statSync(mount.source, { throwIfNoEntry: false }) === undefined) {
+      if (mount.type === 'bind' && mount.createSource !== true) throw missingSource(mount.source);
+      mkdirSync(mount.source, { recursive: true, mode: 0o755 });
+    }
+    return {
+      type: 'bind',
+      source: mount.source,
+      target: mount.destination,
+      readonly: mount.readonly,
+      options: mount.propagation === '' ? [] : [mount.propagation],
+    };
+  });
+}
+
+/** Volumes that still have to be filled with what the image holds at their place. */
+export function volumesToFill(mounts: readonly MountPoint[]): readonly MountPoint[] {
+  return mounts.filter(
+    (mount) => mount.type === 'volume' && mount.noCopy !== true && mount.subpath === undefined,
+  );
+}
+
+/** Paths of a container's own files on the host. */
+export function containerDir(root: string, id: string): string {
+  return join(root, 'containers', id);
+}

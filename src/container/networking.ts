@@ -1,0 +1,218 @@
+import { CodedError, hasCode } from '#base/errors/index.ts';
+import type { NetworkStore, PortBinding, Sandbox } from '#runtime/network/types.ts';
+import type { NamespaceChoice } from '#runtime/spec/index.ts';
+import { type Context, isRunning } from './context.ts';
+import type { Attachment, ContainerRecord, CreateRequest } from './types.ts';
+import type { EndpointRequest, HostSettings } from './wire.ts';
+
+/** The networks a new container will be on, the one of `NetworkMode` first. */
+export function resolveAttachments(
+  host: HostSettings,
+  endpoints: CreateRequest['endpoints'],
+  networks: NetworkStore | undefined,
+): readonly Attachment[] {
+  const mode = host.NetworkMode ?? 'bridge';
+  if (mode.startsWith('container:')) return [];
+  const names = [mode, ...Object.keys(endpoints).filter((name) => name !== mode && name !== 'default')];
+  return names.map((name) => {
+    const request = endpoints[name] ?? (name === 'bridge' ? endpoints['default'] : undefined) ?? {};
+    return attachmentFor(name, request, networks);
+  });
+}
+
+/** What is kept about a container's wish to be on a network. */
+export function attachmentFor(
+  name: string,
+  request: EndpointRequest,
+  networks: NetworkStore | undefined,
+): Attachment {
+  let network: { readonly id: string; readonly name: string } | undefined;
+  try {
+    network = networks?.getNetwork(name);
+  } catch (error) {
+    // It may be made before the container is started; the start tells.
+    if (!hasCode(error, 'not_found')) throw error;
+  }
+  const ipAddress = request.IPAMConfig?.IPv4Address;
+  return {
+    networkId: network?.id ?? '',
+    networkName: network?.name ?? name,
+    aliases: request.Aliases ?? [],
+    request,
+    ...(ipAddress ? { ipAddress } : {}),
+  };
+}
+
+/** A started container's network: where its namespace comes from, and what must be kept about it. */
+export interface PreparedNetwork {
+  readonly namespace: NamespaceChoice;
+  readonly sandbox: Sandbox | undefined;
+  readonly attachments: readonly Attachment[];
+}
+
+/**
+ * Connects a container that is about to start. On failure nothing stays.
+ * @throws {CodedError} with Docker's texts.
+ */
+export async function prepareNetwork(context: Context, record: ContainerRecord): Promise<PreparedNetwork> {
+  const mode = record.hostConfig.NetworkMode ?? 'bridge';
+  const plain = { sandbox: undefined, attachments: record.attachments };
+  if (record.config.NetworkDisabled === true || mode === 'none') return { namespace: 'private', ...plain };
+  if (mode === 'host') return { namespace: 'host', ...plain };
+  if (mode.startsWith('container:')) {
+    return { namespace: { path: `/proc/${runningPid(context, mode)}/ns/net` }, ...plain };
+  }
+  const { networks } = context;
+  if (networks === undefined) {
+    throw new CodedError('unimplemented', 'this engine has no bridge networks: use --network host or none');
+  }
+  const sandbox = await networks.acquireSandbox();
+  try {
+    const attachments: Attachment[] = [];
+    for (const [number, attachment] of record.attachments.entries()) {
+      attachments.push(await attachOne(context, record, sandbox, attachment, number === 0));
+    }
+    return { namespace: { path: sandbox.path }, sandbox, attachments };
+  } catch (error) {
+    await networks.releaseSandbox(sandbox);
+    throw error;
+  }
+}
+
+/** Connects one network of a container. */
+export async function attachOne(
+  context: Context,
+  record: ContainerRecord,
+  sandbox: Sandbox,
+  attachment: Attachment,
+  publishes: boolean,
+): Promise<Attachment> {
+  const networks = context.networks as NetworkStore;
+  const network = networks.getNetwork(attachment.networkId || attachment.networkName);
+  const ranges = publishes ? portRanges(record) : [];
+  const endpoint = await tryPorts(ranges, (ports) =>
+    networks.attach(sandbox, {
+      networkId: network.id,
+      containerId: record.id,
+      containerName: record.name,
+      aliases: [...attachment.aliases, record.id.slice(0, 12)],
+      ...(attachment.ipAddress === undefined ? {} : { ipAddress: attachment.ipAddress }),
+      ports,
+    }),
+  );
+  return { ...attachment, networkId: network.id, networkName: network.name, endpoint };
+}
+
+interface PortRange extends Omit<PortBinding, 'hostPort'> {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** Tries the ports of each range in turn until none is taken. */
+async function tryPorts<T>(
+  ranges: readonly PortRange[],
+  attach: (ports: readonly PortBinding[]) => Promise<T>,
+): Promise<T> {
+  const widest = Math.max(0, ...ranges.map(({ first, last }) => last - first));
+  for (let step = 0; ; step++) {
+    try {
+      return await attach(
+        ranges.map(({ first, last, ...port }) => ({ ...port, hostPort: Math.min(first + step, last) })),
+      );
+    } catch (error) {
+      if (step >= widest || !hasCode(error, 'conflict')) throw error;
+    }
+  }
+}
+
+function portRanges(record: ContainerRecord): readonly PortRange[] {
+  const { PortBindings: bindings, PublishAllPorts: all } = record.hostConfig;
+  const asked = Object.entries(bindings ?? {}).flatMap(([port, hosts]) =>
+    (hosts?.length ? hosts : [{}]).map((host) => ({ ...parsePort(port), ...parseHost(host) })),
+  );
+  if (all !== true) return asked;
+  const exposed = Object.keys(record.config.ExposedPorts ?? {})
+    .map(parsePort)
+    .filter(
+      ({ containerPort, protocol }) =>
+        !asked.some((port) => port.containerPort === containerPort && port.protocol === protocol),
+    )
+    .map((port) => ({ ...port, hostIp: '0.0.0.0', first: 0, last: 0 }));
+  return [...asked, ...exposed];
+}
+
+function parsePort(text: string): {
+  readonly containerPort: number;
+  readonly protocol: PortBinding['protocol'];
+} {
+  const match = /^(\d+)(?:\/(tcp|udp|sctp))?$/.exec(text);
+  const port = Number(match?.[1] ?? Number.NaN);
+  if (match === null || port > 65535)
+    throw new CodedError('invalid_argument', `invalid port specification: "${text}"`);
+  return { containerPort: port, protocol: (match[2] ?? 'tcp') as PortBinding['protocol'] };
+}
+
+function parseHost(host: { readonly HostIp?: string; readonly HostPort?: string }): {
+  readonly hostIp: string;
+  readonly first: number;
+  readonly last: number;
+} {
+  const match = /^(\d*)(?:-(\d+))?$/.exec(host.HostPort ?? '');
+  const first = Number(match?.[1] || 0);
+  const last = Number(match?.[2] || first);
+  if (match === null || last < first || last > 65535) {
+    throw new CodedError('invalid_argument', `invalid port specification: "${host.HostPort}"`);
+  }
+  return { hostIp: host.HostIp || '0.0.0.0', first, last };
+}
+
+/** @throws {CodedError} `invalid_argument` for ports that cannot be. */
+export function checkPorts(host: HostSettings): void {
+  for (const [port, hosts] of Object.entries(host.PortBindings ?? {})) {
+    parsePort(port);
+    for (const one of hosts ?? []) parseHost(one);
+  }
+}
+
+/** Pid of the container that `container:<name>` names. @throws {CodedError} `conflict` when it does not run. */
+export function runningPid(context: Context, mode: string): number {
+  const name = mode.slice('container:'.length);
+  const record = context.records.get(name);
+  if (!isRunning(record)) {
+    throw new CodedError('conflict', `cannot join network of a non running container: ${record.id}`);
+  }
+  return record.state.pid;
+}
+
+/** The namespaces of `--pid`, `--ipc` and `--uts`. */
+export function namespacesOf(
+  context: Context,
+  host: HostSettings,
+): {
+  readonly pid: NamespaceChoice;
+  readonly ipc: NamespaceChoice;
+  readonly uts: NamespaceChoice;
+} {
+  const choose = (mode: string | undefined, kind: string): NamespaceChoice => {
+    if (mode === 'host') return 'host';
+    if (!mode?.startsWith('container:')) return 'private';
+    const record = context.records.get(mode.slice('container:'.length));
+    if (!isRunning(record))
+      throw new CodedError(
+        'conflict',
+        `cannot join ${kind.toUpperCase()} of a non running container: ${record.id}`,
+      );
+    return { path: `/proc/${record.state.pid}/ns/${kind}` };
+  };
+  return {
+    pid: choose(host.PidMode, 'pid'),
+    ipc: choose(host.IpcMode, 'ipc'),
+    uts: choose(host.UTSMode, 'uts'),
+  };
+}
+
+/** Takes a stopped container off its networks. */
+export async function releaseNetwork(context: Context, record: ContainerRecord): Promise<void> {
+  if (record.sandboxId === undefined || record.sandboxPath === undefined) return;
+  await context.networks?.releaseSandbox({ id: record.sandboxId, path: record.sandboxPath });
+}

@@ -1,0 +1,266 @@
+import { randomBytes } from 'node:crypto';
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CodedError, isSystemError } from '#base/errors/index.ts';
+import { findXattr, O_PATH, openInRoot, splitDevice } from '#base/posix/index.ts';
+import { encodeTarHeader, TAR_END, type TarEntryType, type TarHeaderInput } from '#base/tar/index.ts';
+import { type Context, isRunning, rootfsOf, snapshotKey } from './context.ts';
+import type { ContainerRecord, PathStat } from './types.ts';
+
+const READ_BYTES = 512 * 1024;
+const BLOCK = 512;
+/** Small members are gathered into chunks of about this size. */
+const CHUNK_BYTES = 256 * 1024;
+
+/**
+ * Calls `body` with a descriptor of the container's root: that of its process while it runs (mounts included), else the
+ * snapshot mounted for the time being. Paths are then resolved by the kernel inside that root.
+ */
+export async function withRoot<T>(
+  context: Context,
+  record: ContainerRecord,
+  body: (rootFd: number) => Promise<T>,
+): Promise<T> {
+  const root = await openRoot(context, record);
+  try {
+    return await body(root.fd);
+  } finally {
+    await root.close();
+  }
+}
+
+/** A container's root, open. */
+export interface OpenRoot {
+  readonly fd: number;
+  close(): Promise<void>;
+}
+
+/** See `withRoot`; close it. */
+export async function openRoot(context: Context, record: ContainerRecord): Promise<OpenRoot> {
+  const flags = constants.O_RDONLY | constants.O_DIRECTORY;
+  if (isRunning(record)) {
+    const fd = openSync(`/proc/${record.state.pid}/root`, flags);
+    return { fd, close: async () => closeSync(fd) };
+  }
+  const target = join(context.execRoot, 'views', randomBytes(6).toString('hex'));
+  context.snapshots.mountAt(snapshotKey(record.id), target);
+  const fd = openSync(target, flags);
+  return {
+    fd,
+    close: async () => {
+      closeSync(fd);
+      await context.snapshots.unmountInBackground(target);
+      rmSync(target, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The path of a running container's mounted root, or `undefined`. */
+export function mountedRoot(context: Context, record: ContainerRecord): string | undefined {
+  return isRunning(record) ? rootfsOf(context, record.id) : undefined;
+}
+
+/**
+ * Opens `path` in the root as a handle; the last part is not followed.
+ * @throws {CodedError} `not_found` with Docker's text.
+ */
+export function openPath(rootFd: number, path: string, record: ContainerRecord): number {
+  const inside = path.startsWith('/') ? path : `/${path}`;
+  try {
+    return openInRoot(rootFd, inside, { flags: O_PATH | constants.O_NOFOLLOW });
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) {
+      throw new CodedError('not_found', `Could not find the file ${path} in container ${record.id}`, {
+        subject: { kind: 'path', name: path },
+      });
+    }
+    throw error;
+  }
+}
+
+/** What `HEAD archive` tells of an open path. */
+export function statOpenPath(fd: number, path: string): PathStat {
+  const stat = fstatSync(fd, { bigint: true });
+  const name = baseName(path);
+  return {
+    name: name === '.' ? baseName(path.replace(/\/\.?$/, '')) : name,
+    size: Number(stat.size),
+    mode: goMode(Number(stat.mode)),
+    mtime: nanoTime(stat.mtimeNs),
+    linkTarget: stat.isSymbolicLink() ? readLink(fd) : '',
+  };
+}
+
+function readLink(fd: number): string {
+  // An empty path reads the link the descriptor itself is open on.
+  try {
+    return readlinkOf(fd);
+  } catch {
+    return '';
+  }
+}
+
+function readlinkOf(fd: number): string {
+  const target = readlinkSync(`/proc/self/fd/${fd}`);
+  return readlinkSync(target);
+}
+
+function nanoTime(ns: bigint): string {
+  const seconds = ns / 1_000_000_000n;
+  return `${new Date(Number(seconds) * 1000).toISOString().slice(0, 19)}.${(ns % 1_000_000_000n).toString().padStart(9, '0')}Z`;
+}
+
+/** Go's `os.FileMode` of a Unix mode. */
+export function goMode(mode: number): number {
+  const type = mode & constants.S_IFMT;
+  const bits: Readonly<Record<number, number>> = {
+    [constants.S_IFDIR]: 2 ** 31,
+    [constants.S_IFLNK]: 2 ** 27,
+    [constants.S_IFBLK]: 2 ** 26,
+    [constants.S_IFCHR]: 2 ** 26 + 2 ** 21,
+    [constants.S_IFIFO]: 2 ** 25,
+    [constants.S_IFSOCK]: 2 ** 24,
+  };
+  return (
+    (bits[type] ?? 0) +
+    (mode & 0o777) +
+    (mode & 0o4000 ? 2 ** 23 : 0) +
+    (mode & 0o2000 ? 2 ** 22 : 0) +
+    (mode & 0o1000 ? 2 ** 20 : 0)
+  );
+}
+
+/** Last part of a path as `docker cp` names its archive: `.` for `x/.` and for the root. */
+export function baseName(path: string): string {
+  if (/(^|\/)\.$/.test(path)) return '.';
+  const parts = path.split('/').filter((part) => part !== '');
+  return parts.at(-1) ?? '.';
+}
+
+/**
+ * The tree at an open path as a tar whose entries begin with `name`. Every step is made from a directory's descriptor and
+ * follows no link, so that a running container cannot lead it astray.
+ */
+export async function* packTree(fd: number, name: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const links = new Map<string, string>();
+  let held: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of packEntry(fd, undefined, name, links)) {
+    signal.throwIfAborted();
+    held.push(chunk);
+    bytes += chunk.length;
+    if (bytes < CHUNK_BYTES) continue;
+    yield Buffer.concat(held);
+    held = [];
+    bytes = 0;
+  }
+  yield Buffer.concat([...held, TAR_END]);
+}
+
+async function* packEntry(
+  fd: number,
+  place: { readonly parent: number; readonly name: string } | undefined,
+  path: string,
+  links: Map<string, string>,
+): AsyncGenerator<Buffer> {
+  const stat = fstatSync(fd, { bigint: true });
+  const type = typeOf(stat);
+  if (type === undefined) return;
+  const linkKey = `${stat.dev}:${stat.ino}`;
+  const first = stat.nlink > 1n && type !== 'directory' ? links.get(linkKey) : undefined;
+  if (first !== undefined) {
+    yield encodeTarHeader({ ...headerOf(stat, 'hardlink', path), linkTarget: first });
+    return;
+  }
+  if (stat.nlink > 1n) links.set(linkKey, path);
+  if (type === 'file') {
+    yield* packFile(fd, stat, path);
+    return;
+  }
+  const linkTarget =
+    type !== 'symlink'
+      ? ''
+      : place === undefined
+        ? readLink(fd)
+        : readlinkSync(`/proc/self/fd/${place.parent}/${place.name}`);
+  yield encodeTarHeader({ ...headerOf(stat, type, path), linkTarget });
+  if (type === 'directory') yield* packDirectory(fd, path, links);
+}
+
+async function* packDirectory(fd: number, path: string, links: Map<string, string>): AsyncGenerator<Buffer> {
+  for (const name of readdirSync(`/proc/self/fd/${fd}`).sort()) {
+    let child: number;
+    try {
+      child = openInRoot(fd, name, { flags: O_PATH | constants.O_NOFOLLOW });
+    } catch (error) {
+      // Removed while we read.
+      if (isSystemError(error, 'ENOENT')) continue;
+      throw error;
+    }
+    try {
+      yield* packEntry(child, { parent: fd, name }, `${path}/${name}`, links);
+    } finally {
+      closeSync(child);
+    }
+  }
+}
+
+async function* packFile(fd: number, stat: BigIntStats, path: string): AsyncGenerator<Buffer> {
+  const file = await open(`/proc/self/fd/${fd}`, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const capability = findXattr(file.fd, 'security.capability');
+    const size = Number(stat.size);
+    yield encodeTarHeader({
+      ...headerOf(stat, 'file', path),
+      sizeBytes: size,
+      ...(capability === undefined ? {} : { xattrs: new Map([['security.capability', capability]]) }),
+    });
+    let left = size;
+    while (left > 0) {
+      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, left));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length);
+      // A file that shrinks while it is read: its promised size is filled up, as tar does.
+      if (bytesRead === 0) yield Buffer.alloc(buffer.length);
+      else yield buffer.subarray(0, bytesRead);
+      left -= bytesRead === 0 ? buffer.length : bytesRead;
+    }
+    if (size % BLOCK !== 0) yield Buffer.alloc(BLOCK - (size % BLOCK));
+  } finally {
+    await file.close();
+  }
+}
+
+function headerOf(stat: BigIntStats, type: TarEntryType, path: string): TarHeaderInput {
+  const device = type === 'char' || type === 'block' ? splitDevice(stat.rdev) : undefined;
+  return {
+    path,
+    type,
+    mode: Number(stat.mode) & 0o7777,
+    uid: Number(stat.uid),
+    gid: Number(stat.gid),
+    modified: {
+      seconds: Number(stat.mtimeNs / 1_000_000_000n),
+      nanoseconds: Number(stat.mtimeNs % 1_000_000_000n),
+    },
+    ...(device === undefined ? {} : { deviceMajor: device.major, deviceMinor: device.minor }),
+  };
+}
+
+function typeOf(stat: BigIntStats): TarEntryType | undefined {
+  if (stat.isFile()) return 'file';
+  if (stat.isDirectory()) return 'directory';
+  if (stat.isSymbolicLink()) return 'symlink';
+  if (stat.isCharacterDevice()) return 'char';
+  if (stat.isBlockDevice()) return 'block';
+  return stat.isFIFO() ? 'fifo' : undefined;
+}

@@ -1,0 +1,552 @@
+import { execFile } from 'node:child_process';
+import { closeSync, constants, mkdirSync } from 'node:fs';
+import type { Duplex } from 'node:stream';
+import { promisify } from 'node:util';
+import { CodedError } from '#base/errors/index.ts';
+import { O_PATH, openInRoot } from '#base/posix/index.ts';
+import type { Network } from '#runtime/network/types.ts';
+import { listChanges } from './changes.ts';
+import { commitContainer } from './commit.ts';
+import {
+  type ContainerParts,
+  type Context,
+  changeState,
+  isRunning,
+  Locks,
+  logPathOf,
+  publish,
+  runtimeRootOf,
+  snapshotKey,
+} from './context.ts';
+import { createContainer } from './create.ts';
+import { Execs } from './exec.ts';
+import { Lifecycle } from './lifecycle.ts';
+import { readLog } from './logs.ts';
+import { listProcesses, sampleStats } from './monitor.ts';
+import { checkName } from './names.ts';
+import { attachmentFor, attachOne } from './networking.ts';
+import { ContainerRecords } from './records.ts';
+import {
+  baseName,
+  mountedRoot,
+  openPath,
+  openRoot,
+  packTree,
+  statOpenPath,
+  withRoot,
+} from './rooted-tree.ts';
+import { completeHostSettings } from './settings.ts';
+import { frame, joinStreams, parseDetachKeys } from './streams.ts';
+import type {
+  AttachQuery,
+  ContainerRecord,
+  ContainerService,
+  LogEntry,
+  LogQuery,
+  PathStat,
+} from './types.ts';
+import type { HostSettings } from './wire.ts';
+
+const run = promisify(execFile);
+
+/**
+ * Opens the containers of an engine and joins them with what the keeper holds: what ran while no engine was there goes
+ * on, and what ended meanwhile is told now.
+ */
+export async function createContainerService(parts: ContainerParts): Promise<ContainerService> {
+  for (const dir of [
+    parts.execRoot,
+    `${parts.execRoot}/rootfs`,
+    `${parts.execRoot}/views`,
+    `${parts.execRoot}/runtime`,
+  ]) {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+  }
+  const context: Context = { ...parts, records: new ContainerRecords(parts.db), locks: new Locks() };
+  for (const { id, reason } of context.records.broken) {
+    parts.log.error('a container cannot be read from the database', { container: id, reason });
+  }
+  const service = new Containers(context);
+  await service.recover();
+  return service;
+}
+
+class Containers implements ContainerService {
+  readonly #context: Context;
+  readonly #lifecycle: Lifecycle;
+  readonly #execs: Execs;
+  readonly #unsubscribe: () => void;
+
+  constructor(context: Context) {
+    this.#context = context;
+    this.#lifecycle = new Lifecycle(context);
+    this.#execs = new Execs(context);
+    this.#lifecycle.resumeFrozen = (record) => this.#thaw(record);
+    this.#unsubscribe = context.keeper.subscribe((event) => {
+      if (event.containerId !== undefined) {
+        this.#execs.onExit(event);
+        return;
+      }
+      this.#execs.dropOf(event.exit.id);
+      this.#lifecycle.onExit(event.exit).catch((error) => {
+        context.log.error('the end of a container could not be handled', { container: event.exit.id, error });
+      });
+    });
+    context.keeper.onLost(() =>
+      context.log.error('the keeper is gone: containers cannot be started or attached to'),
+    );
+  }
+
+  recover(): Promise<void> {
+    return this.#lifecycle.recover();
+  }
+
+  async close(): Promise<void> {
+    this.#unsubscribe();
+    this.#lifecycle.close();
+  }
+
+  list(): readonly ContainerRecord[] {
+    return this.#context.records.list();
+  }
+
+  get(nameOrId: string): ContainerRecord {
+    return this.#context.records.get(nameOrId);
+  }
+
+  find(nameOrId: string): ContainerRecord | undefined {
+    return this.#context.records.find(nameOrId);
+  }
+
+  create(request: Parameters<ContainerService['create']>[0]): ReturnType<ContainerService['create']> {
+    return createContainer(this.#context, request);
+  }
+
+  start(nameOrId: string): Promise<boolean> {
+    return this.#lifecycle.start(this.get(nameOrId).id);
+  }
+
+  stop(nameOrId: string, options: Parameters<ContainerService['stop']>[1]): Promise<boolean> {
+    return this.#lifecycle.stop(this.get(nameOrId).id, options);
+  }
+
+  kill(nameOrId: string, signal: string): Promise<void> {
+    return this.#lifecycle.kill(this.get(nameOrId).id, signal);
+  }
+
+  async restart(nameOrId: string, options: Parameters<ContainerService['restart']>[1]): Promise<void> {
+    const { id } = this.get(nameOrId);
+    await this.#lifecycle.stop(id, options);
+    await this.#lifecycle.start(id);
+    publish(this.#context, this.get(id), 'restart');
+  }
+
+  async pause(nameOrId: string): Promise<void> {
+    const record = this.get(nameOrId);
+    if (record.state.status === 'paused')
+      throw new CodedError('conflict', `Container ${record.id} is already paused`);
+    if (record.state.status !== 'running')
+      throw new CodedError('conflict', `Container ${record.id} is not running`);
+    await this.#runtime('pause', record.id);
+    publish(this.#context, changeState(this.#context, record.id, { status: 'paused' }), 'pause');
+  }
+
+  async unpause(nameOrId: string): Promise<void> {
+    const record = this.get(nameOrId);
+    if (record.state.status !== 'paused')
+      throw new CodedError('conflict', `Container ${record.id} is not paused`);
+    await this.#thaw(record);
+  }
+
+  async #thaw(record: ContainerRecord): Promise<void> {
+    await this.#runtime('resume', record.id);
+    if (this.get(record.id).state.status !== 'paused') return;
+    publish(this.#context, changeState(this.#context, record.id, { status: 'running' }), 'unpause');
+  }
+
+  async #runtime(verb: string, id: string, ...more: readonly string[]): Promise<void> {
+    try {
+      await run(this.#context.runtime.path, ['--root', runtimeRootOf(this.#context), verb, ...more, id]);
+    } catch (error) {
+      const text = (error as { readonly stderr?: string }).stderr?.trim() || (error as Error).message;
+      throw new CodedError('internal', `cannot ${verb} container ${id}: ${text}`, { cause: error });
+    }
+  }
+
+  rename(nameOrId: string, name: string): void {
+    const record = this.get(nameOrId);
+    if (name === '') throw new CodedError('invalid_argument', 'Neither old nor new names may be empty');
+    const plain = checkName(name);
+    if (plain === record.name) {
+      throw new CodedError('invalid_argument', 'Renaming a container with the same name as its current name');
+    }
+    const renamed = this.#context.records.change(record.id, { name: plain });
+    publish(this.#context, renamed, 'rename', { oldName: `/${record.name}` });
+  }
+
+  remove(nameOrId: string, options: Parameters<ContainerService['remove']>[1]): Promise<void> {
+    if (options.link === true) throw new CodedError('unimplemented', 'links are not part of this engine yet');
+    return this.#lifecycle.remove(this.get(nameOrId).id, options);
+  }
+
+  async update(nameOrId: string, changes: HostSettings): Promise<readonly string[]> {
+    const record = this.get(nameOrId);
+    const given = Object.fromEntries(
+      Object.entries(changes).filter(([key, value]) => UPDATABLE.has(key) && isGiven(value)),
+    );
+    const hostConfig = completeHostSettings({ ...record.hostConfig, ...given });
+    if (isRunning(record)) await this.#updateLimits(record, hostConfig);
+    this.#context.records.change(record.id, { hostConfig });
+    publish(this.#context, record, 'update');
+    return [];
+  }
+
+  async #updateLimits(record: ContainerRecord, host: HostSettings): Promise<void> {
+    const flags: readonly (readonly [string, number | string | null | undefined])[] = [
+      ['--memory', host.Memory],
+      ['--memory-swap', host.MemorySwap],
+      ['--memory-reservation', host.MemoryReservation],
+      ['--cpu-share', host.CpuShares],
+      ['--cpu-period', host.NanoCpus ? 100_000 : host.CpuPeriod],
+      ['--cpu-quota', host.NanoCpus ? Math.floor(host.NanoCpus / 10_000) : host.CpuQuota],
+      ['--cpuset-cpus', host.CpusetCpus],
+      ['--cpuset-mems', host.CpusetMems],
+      ['--pids-limit', host.PidsLimit],
+      ['--blkio-weight', host.BlkioWeight],
+    ];
+    const given = flags.filter(([, value]) => isGiven(value)).map(([name, value]) => `${name}=${value}`);
+    if (given.length > 0) await this.#runtime('update', record.id, ...given);
+  }
+
+  wait(
+    nameOrId: string,
+    ...rest: readonly [Parameters<ContainerService['wait']>[1], AbortSignal]
+  ): ReturnType<ContainerService['wait']> {
+    return this.#lifecycle.wait(this.get(nameOrId), ...rest);
+  }
+
+  async resize(nameOrId: string, size: Parameters<ContainerService['resize']>[1]): Promise<void> {
+    const record = this.get(nameOrId);
+    if (!isRunning(record)) throw new CodedError('conflict', `container ${record.id} is not running`);
+    await this.#context.keeper.resize(record.id, size);
+    publish(this.#context, record, 'resize', { height: String(size.rows), width: String(size.columns) });
+  }
+
+  logs(nameOrId: string, query: LogQuery): AsyncIterable<LogEntry> {
+    const record = this.get(nameOrId);
+    if (record.hostConfig.LogConfig?.Type === 'none') {
+      throw new CodedError('unimplemented', 'configured logging driver does not support reading');
+    }
+    const ended = (): boolean => {
+      const now = this.#context.records.byId(record.id);
+      return now === undefined || !(isRunning(now) || now.state.status === 'restarting');
+    };
+    return readLog(logPathOf(this.#context, record.id), query, ended);
+  }
+
+  async attach(
+    nameOrId: string,
+    query: AttachQuery,
+  ): Promise<{ readonly tty: boolean; run(client: Duplex): Promise<void> }> {
+    const record = this.get(nameOrId);
+    if (record.state.status === 'paused') {
+      throw new CodedError(
+        'conflict',
+        `Container ${record.id} is paused, unpause the container before attach.`,
+      );
+    }
+    if (record.state.status === 'restarting') {
+      throw new CodedError(
+        'conflict',
+        `Container ${record.id} is restarting, wait until the container is running`,
+      );
+    }
+    const detachKeys = parseDetachKeys(query.detachKeys);
+    const tty = record.config.Tty === true;
+    return { tty, run: (client) => this.#attached(record, query, detachKeys, client) };
+  }
+
+  async #attached(
+    record: ContainerRecord,
+    query: AttachQuery,
+    detachKeys: Buffer,
+    client: Duplex,
+  ): Promise<void> {
+    const tty = record.config.Tty === true;
+    const isOver = record.state.status === 'exited' || record.state.status === 'dead';
+    // Attached first: nothing that is written while the log is sent is missed.
+    const kept =
+      query.stream && !(isOver && query.logs)
+        ? await this.#context.keeper.attach(record.id, {
+            stdin: query.stdin,
+            stdout: query.stdout,
+            stderr: query.stderr,
+            framed: !tty,
+          })
+        : undefined;
+    publish(this.#context, record, 'attach');
+    if (query.logs) await this.#replay(record, query, client);
+    if (kept === undefined) {
+      client.end();
+      return;
+    }
+    const how = await joinStreams(client, kept, {
+      stdin: query.stdin,
+      detachKeys: query.stdin && tty ? detachKeys : undefined,
+    });
+    if (how === 'detached') publish(this.#context, record, 'detach');
+  }
+
+  async #replay(record: ContainerRecord, query: AttachQuery, client: Duplex): Promise<void> {
+    const { stdout, stderr } = query;
+    const past = { stdout, stderr, follow: false, tail: undefined, since: undefined, until: undefined };
+    for await (const entry of this.logs(record.id, { ...past, signal: new AbortController().signal })) {
+      const data = Buffer.from(entry.text);
+      if (client.destroyed) return;
+      client.write(record.config.Tty === true ? data : frame(entry.stream, data));
+    }
+  }
+
+  async createExec(
+    nameOrId: string,
+    request: Parameters<ContainerService['createExec']>[1],
+  ): ReturnType<ContainerService['createExec']> {
+    return this.#execs.create(this.get(nameOrId), request);
+  }
+
+  getExec(id: string): ReturnType<ContainerService['getExec']> {
+    return this.#execs.get(id);
+  }
+
+  startExec(
+    id: string,
+    options: Parameters<ContainerService['startExec']>[1],
+  ): ReturnType<ContainerService['startExec']> {
+    return this.#execs.start(id, options);
+  }
+
+  resizeExec(id: string, size: Parameters<ContainerService['resizeExec']>[1]): Promise<void> {
+    return this.#execs.resize(id, size);
+  }
+
+  async top(nameOrId: string, psArgs: string): ReturnType<ContainerService['top']> {
+    return listProcesses(this.get(nameOrId), psArgs);
+  }
+
+  async changes(nameOrId: string): ReturnType<ContainerService['changes']> {
+    const record = this.get(nameOrId);
+    return listChanges(this.#context.snapshots.getActive(snapshotKey(record.id)), record.stubs);
+  }
+
+  async *exportTar(nameOrId: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const record = this.get(nameOrId);
+    const mounted = mountedRoot(this.#context, record);
+    if (mounted !== undefined) {
+      yield* this.#context.changesets.streamChangeset({ dir: mounted, kind: 'plain' }, { signal });
+      return;
+    }
+    const root = await openRoot(this.#context, record);
+    try {
+      yield* this.#context.changesets.streamChangeset(
+        { dir: `/proc/${process.pid}/fd/${root.fd}`, kind: 'plain' },
+        { signal },
+      );
+    } finally {
+      await root.close();
+    }
+  }
+
+  statPath(nameOrId: string, path: string): Promise<PathStat> {
+    const record = this.get(nameOrId);
+    return withRoot(this.#context, record, async (root) => {
+      const fd = openPath(root, path, record);
+      try {
+        return statOpenPath(fd, path);
+      } finally {
+        closeSync(fd);
+      }
+    });
+  }
+
+  async readArchive(
+    nameOrId: string,
+    path: string,
+    signal: AbortSignal,
+  ): ReturnType<ContainerService['readArchive']> {
+    const record = this.get(nameOrId);
+    const root = await openRoot(this.#context, record);
+    try {
+      const fd = openPath(root.fd, path, record);
+      const close = async (): Promise<void> => {
+        closeSync(fd);
+        await root.close();
+      };
+      publish(this.#context, record, 'archive-path');
+      return { stat: statOpenPath(fd, path), tar: packAndClose(packTree(fd, baseName(path), signal), close) };
+    } catch (error) {
+      await root.close();
+      throw error;
+    }
+  }
+
+  writeArchive(
+    nameOrId: string,
+    path: string,
+    tar: AsyncIterable<Uint8Array>,
+    options: { readonly noOverwriteDirNonDir: boolean; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const record = this.get(nameOrId);
+    if (
+      record.hostConfig.ReadonlyRootfs === true &&
+      !record.mounts.some((mount) => `${path}/`.startsWith(`${mount.destination}/`))
+    ) {
+      throw new CodedError('permission_denied', 'container rootfs is marked read-only');
+    }
+    return withRoot(this.#context, record, async (root) => {
+      // Followed here: the target of an extraction may be a link to a directory.
+      const probe = openPath(root, path, record);
+      closeSync(probe);
+      let fd: number;
+      try {
+        fd = openInRoot(root, path.startsWith('/') ? path : `/${path}`, {
+          flags: O_PATH | constants.O_DIRECTORY,
+        });
+      } catch {
+        throw new CodedError('invalid_argument', 'extraction point is not a directory');
+      }
+      try {
+        await this.#context.changesets.unpackLayer({
+          source: { stream: tar },
+          compression: 'auto',
+          targetDir: `/proc/${process.pid}/fd/${fd}`,
+          whiteouts: 'literal',
+          signal: options.signal,
+        });
+      } finally {
+        closeSync(fd);
+      }
+      publish(this.#context, record, 'extract-to-dir');
+    });
+  }
+
+  async commit(request: Parameters<ContainerService['commit']>[0]): ReturnType<ContainerService['commit']> {
+    const record = this.get(request.container);
+    const pauses = request.pause && record.state.status === 'running';
+    if (pauses) await this.pause(record.id);
+    try {
+      return await commitContainer(this.#context, record, request);
+    } finally {
+      if (pauses) await this.unpause(record.id).catch(() => {});
+    }
+  }
+
+  async stats(nameOrId: string, previous: object | undefined): Promise<object> {
+    return sampleStats(this.#context, this.get(nameOrId), previous);
+  }
+
+  async sizes(nameOrId: string): ReturnType<ContainerService['sizes']> {
+    const record = this.get(nameOrId);
+    const { sizeBytes } = await this.#context.snapshots.usage(snapshotKey(record.id));
+    const image = this.#context.images.findImage(record.imageId);
+    return { sizeRw: sizeBytes, sizeRootFs: sizeBytes + (image?.sizeBytes ?? 0) };
+  }
+
+  listVolumeUsers(name: string): readonly string[] {
+    return this.list()
+      .filter(({ mounts }) => mounts.some((mount) => mount.name === name))
+      .map(({ id }) => id);
+  }
+
+  async connect(
+    network: Network,
+    container: string,
+    options: Parameters<ContainerService['connect']>[2],
+  ): Promise<void> {
+    const record = this.get(container);
+    if (record.attachments.some(({ networkId }) => networkId === network.id)) {
+      throw new CodedError(
+        'permission_denied',
+        `endpoint with name ${record.name} already exists in network ${network.name}`,
+      );
+    }
+    if (network.driver !== 'bridge') {
+      throw new CodedError(
+        'permission_denied',
+        'container cannot be connected to host network or none network',
+      );
+    }
+    const request = {
+      Aliases: options.aliases,
+      ...(options.ipAddress === undefined ? {} : { IPAMConfig: { IPv4Address: options.ipAddress } }),
+    };
+    const wanted = attachmentFor(network.name, request, this.#context.networks);
+    const { sandboxId, sandboxPath } = record;
+    const attachment =
+      isRunning(record) && sandboxId !== undefined && sandboxPath !== undefined
+        ? await attachOne(this.#context, record, { id: sandboxId, path: sandboxPath }, wanted, false)
+        : wanted;
+    this.#context.records.change(record.id, {
+      attachments: [...this.get(record.id).attachments, attachment],
+    });
+    this.#publishNetwork(network, record, 'connect');
+  }
+
+  async disconnect(network: Network, container: string): Promise<void> {
+    const record = this.get(container);
+    const attachment = record.attachments.find(({ networkId }) => networkId === network.id);
+    if (attachment === undefined) {
+      throw new CodedError(
+        'permission_denied',
+        `container ${record.id} is not connected to network ${network.name}`,
+      );
+    }
+    const { sandboxId, sandboxPath } = record;
+    if (attachment.endpoint !== undefined && sandboxId !== undefined && sandboxPath !== undefined) {
+      await this.#context.networks?.detach({ id: sandboxId, path: sandboxPath }, network.id, record.id);
+    }
+    const attachments = this.get(record.id).attachments.filter(({ networkId }) => networkId !== network.id);
+    this.#context.records.change(record.id, { attachments });
+    this.#publishNetwork(network, record, 'disconnect');
+  }
+
+  #publishNetwork(network: Network, record: ContainerRecord, action: string): void {
+    const { events } = this.#context;
+    events.publish({
+      type: 'network',
+      action,
+      id: network.id,
+      attributes: { container: record.id, name: network.name, type: network.driver },
+    });
+  }
+}
+
+const UPDATABLE = new Set([
+  'Memory',
+  'MemorySwap',
+  'MemoryReservation',
+  'CpuShares',
+  'CpuPeriod',
+  'CpuQuota',
+  'NanoCpus',
+  'CpusetCpus',
+  'CpusetMems',
+  'PidsLimit',
+  'BlkioWeight',
+  'RestartPolicy',
+]);
+
+function isGiven(value: unknown): boolean {
+  if (value === undefined || value === null || value === 0 || value === '') return false;
+  return !(typeof value === 'object' && (value as { readonly Name?: string }).Name === '');
+}
+
+async function* packAndClose(
+  tar: AsyncIterable<Uint8Array>,
+  close: () => Promise<void>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* tar;
+  } finally {
+    await close();
+  }
+}
