@@ -1,5 +1,6 @@
 /** Networks and volumes: their stores joined with what containers do with them. */
 import { CodedError } from '#base/errors/index.ts';
+import type { ContainerRecord, ContainerService } from '#container/types.ts';
 import type { EventPublisher } from '#engine/server/events/index.ts';
 import type { ConnectOptions, NetworkBackend } from '#engine/server/network/index.ts';
 import { type VolumeBackend, wireVolume } from '#engine/server/volume/index.ts';
@@ -96,6 +97,38 @@ export async function listVolumeUsage(backend: VolumeBackend): Promise<readonly 
     });
   }
   return usage;
+}
+
+/** What the rest of the engine asks the containers, answered by their service. */
+export function createContainerUses(
+  service: ContainerService,
+  listWire: () => Promise<readonly object[]>,
+): ContainerUses {
+  const isRunning = ({ state }: ContainerRecord): boolean =>
+    state.status === 'running' || state.status === 'paused' || state.status === 'restarting';
+  return {
+    counts: () => {
+      const states = service.list().map(({ state }) => state.status);
+      const paused = states.filter((status) => status === 'paused').length;
+      const running = states.filter((status) => status === 'running' || status === 'restarting').length;
+      return { running, paused, stopped: states.length - running - paused };
+    },
+    listImageUsers: (imageId) =>
+      service
+        .list()
+        .filter((record) => record.imageId === imageId)
+        .map((record) => ({ containerId: record.id, running: isRunning(record) }))
+        .sort((a, b) => Number(b.running) - Number(a.running)),
+    listVolumeUsers: (name) => service.listVolumeUsers(name),
+    listNetworkUsers: (networkId) =>
+      service
+        .list()
+        .filter((record) => record.attachments.some((attachment) => attachment.networkId === networkId))
+        .map((record) => record.name),
+    connect: (network, container, options) => service.connect(network, container, options),
+    disconnect: (network, container, options) => service.disconnect(network, container, options),
+    list: listWire,
+  };
 }
 
 /** Until there are containers. */
