@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Migrations, openSqliteDatabase } from './index.ts';
 
 interface Tables {
@@ -102,4 +103,27 @@ test('a file that is no database is data loss', () => {
   const path = pathOf('garbage');
   writeFileSync(path, 'x'.repeat(5000));
   assert.throws(() => openSqliteDatabase<Tables>(path, NOTES), { code: 'data_loss' });
+});
+
+test('a long log is moved into the database beside the writes, and nothing of it is lost', async () => {
+  const path = pathOf('checkpoint');
+  const database = openSqliteDatabase<Tables>(path, NOTES);
+  let count = 0;
+  for (const end = Date.now() + 20_000; statSync(path).size < 4_000_000; ) {
+    assert.ok(Date.now() < end, 'the log was never moved');
+    const text = () => `${count} ${'x'.repeat(100_000)}`;
+    for (let i = 0; i < 20; i++)
+      await database.write((rows) =>
+        rows.insertInto('notes').values({ id: ++count, text: text() }).execute(),
+      );
+    await sleep(50);
+  }
+  await database.close();
+  const again = openSqliteDatabase<Tables>(path, NOTES);
+  const { found } = await again.read
+    .selectFrom('notes')
+    .select((one) => one.fn.countAll<number>().as('found'))
+    .executeTakeFirstOrThrow();
+  assert.equal(found, count);
+  await again.close();
 });

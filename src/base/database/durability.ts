@@ -4,7 +4,8 @@
  * thread of the pool and shared by every commit that was appended before it began. SQLite syncs the log by itself
  * before it moves pages into the database, so nothing else is needed: this is synchronous=FULL with one sync for many.
  */
-import { fdatasync, openSync } from 'node:fs';
+import { fdatasync, fstatSync, openSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 
 /** Makes everything committed so far durable; concurrent callers share syncs. */
 export class LogSync {
@@ -15,6 +16,11 @@ export class LogSync {
   /** `path` is the log (`<database>-wal`); it must exist. */
   constructor(path: string) {
     this.#fd = openSync(path, 'r+');
+  }
+
+  /** Bytes of the log. */
+  get sizeBytes(): number {
+    return fstatSync(this.#fd).size;
   }
 
   /** The descriptor to close when the database is closed. */
@@ -50,5 +56,73 @@ export class LogSync {
         else resolve();
       });
     });
+  }
+}
+
+/** A log below this is moved into the database by the connection itself, when it closes. */
+const CHECKPOINT_FROM_BYTES = 4 * 1024 * 1024;
+const CHECKPOINT_EVERY_MS = 500;
+
+/** The thread: a connection of its own, and one passive checkpoint per message. Text, so that it needs no file beside us. */
+const CHECKPOINT_THREAD = `
+  const { DatabaseSync } = require('node:sqlite');
+  const { parentPort, workerData } = require('node:worker_threads');
+  const database = new DatabaseSync(workerData);
+  const checkpoint = database.prepare('PRAGMA wal_checkpoint(PASSIVE)');
+  parentPort.on('message', () => {
+    try { checkpoint.get(); } catch { /* busy: the next one does it */ }
+    parentPort.postMessage('done');
+  });
+`;
+
+/**
+ * Moves the log into the database on a thread, so that the syncs this takes do not block the event loop. The thread is
+ * started by the first log that has grown; the connection's own checkpoint stays as the bound of the log's length.
+ */
+export class Checkpointer {
+  readonly #path: string;
+  readonly #log: LogSync;
+  readonly #timer: NodeJS.Timeout;
+  #worker: Worker | undefined;
+  #isRunning = false;
+  #seen = 0;
+
+  /** `version` says whether anything was written since. */
+  constructor(path: string, log: LogSync, version: () => number) {
+    this.#path = path;
+    this.#log = log;
+    this.#timer = setInterval(() => {
+      if (this.#isRunning || version() === this.#seen || this.#log.sizeBytes < CHECKPOINT_FROM_BYTES) return;
+      this.#seen = version();
+      this.#run();
+    }, CHECKPOINT_EVERY_MS);
+    this.#timer.unref();
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#worker?.terminate();
+  }
+
+  #run(): void {
+    this.#isRunning = true;
+    this.#worker ??= this.#start();
+    this.#worker.postMessage('checkpoint');
+  }
+
+  #start(): Worker {
+    const worker = new Worker(CHECKPOINT_THREAD, { eval: true, workerData: this.#path, name: 'checkpoint' });
+    worker.unref();
+    worker.on('message', () => {
+      this.#isRunning = false;
+    });
+    const lose = (): void => {
+      this.#worker = undefined;
+      this.#isRunning = false;
+    };
+    worker.on('error', lose);
+    worker.on('exit', lose);
+    return worker;
   }
 }

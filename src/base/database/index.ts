@@ -10,7 +10,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { Kysely, type Transaction } from 'kysely';
 import { CodedError, messageOf } from '#base/errors/index.ts';
 import { sqliteDialect } from './dialect.ts';
-import { LogSync } from './durability.ts';
+import { Checkpointer, LogSync } from './durability.ts';
 
 /**
  * The tables of one component. Each step is SQL with `{bytes}`, `{identity}` and `{clustered}` for what the dialects
@@ -39,6 +39,9 @@ export interface SqlDatabase<S> {
   open<T>(migrations: Migrations): SqlDatabase<T>;
   close(): Promise<void>;
 }
+
+/** Pages (of 4 KiB) of log after which a commit moves it into the database itself, because the thread cannot keep up. */
+const LOG_LIMIT_PAGES = 16_000;
 
 const SQLITE_WORDS: Readonly<Record<string, string>> = {
   bytes: 'BLOB',
@@ -79,6 +82,7 @@ class SqliteDatabase<S> implements SqlDatabase<S> {
   readonly #writer: DatabaseSync;
   readonly #reader: DatabaseSync;
   readonly #log: LogSync;
+  readonly #checkpointer: Checkpointer;
   readonly #kysely: Kysely<S>;
   #open = true;
   #version = 0;
@@ -88,8 +92,9 @@ class SqliteDatabase<S> implements SqlDatabase<S> {
     this.#writer = writer;
     this.#reader = reader;
     // The schema was written with full syncs; from here on durability is LogSync's.
-    writer.exec('PRAGMA synchronous = NORMAL');
+    writer.exec(`PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = ${LOG_LIMIT_PAGES}`);
     this.#log = new LogSync(`${path}-wal`);
+    this.#checkpointer = new Checkpointer(path, this.#log, () => this.#version);
     this.read = new Kysely<S>({ dialect: sqliteDialect(reader) });
     this.#kysely = new Kysely<S>({ dialect: sqliteDialect(writer) });
   }
@@ -128,6 +133,7 @@ class SqliteDatabase<S> implements SqlDatabase<S> {
       await this.#kysely.transaction().execute(async () => undefined);
       await this.flush();
     } finally {
+      await this.#checkpointer.close();
       closeSync(this.#log.fd);
       this.#reader.close();
       this.#writer.close();
