@@ -1,0 +1,16 @@
+import type { ContainerService } from '#container/types.ts';
+import type { Network } from '#runtime/network/types.ts';
+
+/** What the container routes need: the containers themselves, and names of networks. */
+export interface ContainerBackend {
+  readonly containers: ContainerService;
+  /** `undefined` when there is no such network any more. */
+  findNetwork(id: string): Network | undefined;
+  /** What `GraphDriver` shows of a container. */
+  describeStorage(id: string): {
+    readonly Name: string;
+    readonly Data: Readonly<Record<string, string>> | null;
+  };
+  /** Where a container's own files are, for `inspect`. */
+  pathsOf(id: string): { readonly dir: string; readonly log: string };
+}
