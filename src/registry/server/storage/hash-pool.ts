@@ -67,9 +67,7 @@ export class HashPool {
   }
 
   #start(): Worker {
-    // In the published bundle the thread's file lies beside ours, compiled.
-    const file = import.meta.url.endsWith('.ts') ? './hash-worker.ts' : './hash-worker.js';
-    const worker = new Worker(new URL(file, import.meta.url), { name: 'registry-hash' });
+    const worker = new Worker(new URL('./hash-worker.ts', import.meta.url), { name: 'registry-hash' });
     worker.unref();
     worker.on('message', (reply: HashReply) => {
       const waiting = this.#waiting.get(reply.replyTo);
