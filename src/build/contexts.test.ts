@@ -177,12 +177,13 @@ async function compressed(test: TestBuilder, program: readonly string[]): Promis
   writeFileSync(join(context, 'f'), 'packed\n');
   const [name = '', ...args] = program;
   const tar = execFileSync('tar', ['-C', context, '-cf', '-', '.']);
-  const pack = spawn(name, [...args], { stdio: ['pipe', 'pipe', 'inherit'] });
-  pack.stdin.end(tar);
-  const { image } = await test.build(
-    {},
-    { context: { kind: 'tar', stream: pack.stdout as AsyncIterable<Uint8Array> } },
-  );
+  // Begun when it is read: Node throws output away that nobody reads before the program ends.
+  async function* stream(): AsyncGenerator<Uint8Array> {
+    const pack = spawn(name, [...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+    pack.stdin.end(tar);
+    for await (const chunk of pack.stdout) yield chunk as Uint8Array;
+  }
+  const { image } = await test.build({}, { context: { kind: 'tar', stream: stream() } });
   return test.read(image, 'f');
 }
 

@@ -51,11 +51,12 @@ class IndexTree implements Tree {
   }
 
   #add(
-    [rawPath, type, sizeBytes, mode, , digest, linkTarget]: IndexLine,
+    [rawPath, type, sizeBytes, modeOctal, , digest, linkTarget]: IndexLine,
     matcher: Matcher | undefined,
     known: { readonly modes: Map<string, number>; readonly files: Map<string, Node> },
   ): void {
     const path = clean(rawPath);
+    const mode = Number.parseInt(modeOctal, 8);
     if (path === '' || type === 'w' || type === 'o') return;
     if (type === 'd') known.modes.set(path, mode);
     const hidden = matcher?.match(path);
@@ -149,7 +150,7 @@ type IndexLine = [
   path: string,
   type: string,
   sizeBytes: number,
-  mode: number,
+  modeOctal: string,
   offset: number,
   contentDigest?: string | null,
   linkTarget?: string | null,
