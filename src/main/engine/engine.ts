@@ -29,11 +29,17 @@ import { openStore, type Store } from '#store/root/index.ts';
 import { measureTree } from '#store/snapshot/index.ts';
 import { VERSION } from '../version.ts';
 import { applyChanges } from './changes.ts';
+import { createContainerBackend, openContainers } from './containers.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
 import { PRODUCT } from './product.ts';
 import { registryClientOptions } from './registry.ts';
-import { createNetworkBackend, createVolumeBackend, listVolumeUsage, noContainers } from './resources.ts';
+import {
+  createContainerUses,
+  createNetworkBackend,
+  createVolumeBackend,
+  listVolumeUsage,
+} from './resources.ts';
 import { groupRoutes } from './routes.ts';
 import type { DaemonSettings } from './settings.ts';
 import { createSystemBackend } from './system-backend.ts';
@@ -92,9 +98,30 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     ...(settings.maxDownloads === undefined ? {} : { maxDownloads: settings.maxDownloads }),
     ...(settings.maxUploads === undefined ? {} : { maxUploads: settings.maxUploads }),
   });
-  const uses = noContainers();
   const networks = await openNetworks(base, opened);
   const volumes = createVolumeStore({ db: store.db, root: settings.root, changesets });
+  const { db } = store;
+  const { root, execRoot } = settings;
+  const { runtime, log } = base;
+  const containers = await openContainers(
+    {
+      db,
+      images,
+      snapshots,
+      changesets,
+      content,
+      runtime,
+      networks,
+      volumes,
+      root,
+      execRoot,
+      events,
+      log,
+      applyChanges,
+    },
+    opened,
+  );
+  const uses = createContainerUses(containers);
   const networkBackend = createNetworkBackend(networks, uses, events);
   const volumeBackend = createVolumeBackend(
     volumes,
@@ -129,6 +156,8 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     build: { builder, events },
     networks: networkBackend,
     volumes: volumeBackend,
+    containers: createContainerBackend(containers, { store, networks, root }),
+    execs: containers,
   });
   return Object.values(groups).flat();
 }

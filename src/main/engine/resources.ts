@@ -1,6 +1,6 @@
 /** Networks and volumes: their stores joined with what containers do with them. */
-import { CodedError } from '#base/errors/index.ts';
 import type { ContainerRecord, ContainerService } from '#container/types.ts';
+import { summarize } from '#engine/server/container/index.ts';
 import type { EventPublisher } from '#engine/server/events/index.ts';
 import type { ConnectOptions, NetworkBackend } from '#engine/server/network/index.ts';
 import { type VolumeBackend, wireVolume } from '#engine/server/volume/index.ts';
@@ -100,10 +100,7 @@ export async function listVolumeUsage(backend: VolumeBackend): Promise<readonly 
 }
 
 /** What the rest of the engine asks the containers, answered by their service. */
-export function createContainerUses(
-  service: ContainerService,
-  listWire: () => Promise<readonly object[]>,
-): ContainerUses {
+export function createContainerUses(service: ContainerService): ContainerUses {
   const isRunning = ({ state }: ContainerRecord): boolean =>
     state.status === 'running' || state.status === 'paused' || state.status === 'restarting';
   return {
@@ -127,22 +124,7 @@ export function createContainerUses(
         .map((record) => record.name),
     connect: (network, container, options) => service.connect(network, container, options),
     disconnect: (network, container, options) => service.disconnect(network, container, options),
-    list: listWire,
-  };
-}
-
-/** Until there are containers. */
-export function noContainers(): ContainerUses {
-  const refuse = async (): Promise<never> => {
-    throw new CodedError('unimplemented', 'containers are not part of this engine yet');
-  };
-  return {
-    counts: () => ({ running: 0, paused: 0, stopped: 0 }),
-    listImageUsers: () => [],
-    listVolumeUsers: () => [],
-    listNetworkUsers: () => [],
-    connect: refuse,
-    disconnect: refuse,
-    list: async () => [],
+    list: () =>
+      Promise.all(service.list().map(async (record) => summarize(record, await service.sizes(record.id)))),
   };
 }
