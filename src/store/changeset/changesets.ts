@@ -101,8 +101,8 @@ class ChildChangesets implements Changesets {
     const turn = Promise.withResolvers<void>();
     const started = Promise.withResolvers<Child>();
     const use = pool.use(async (child) => {
-      const job = child.run(packRequest(source, 'stdout', undefined), { signal: options.signal });
-      job.catch(() => child.output.destroy());
+      const job = child.run(packRequest(source, 'stream', undefined), { signal: options.signal });
+      job.catch((error: Error) => child.output.destroy(error));
       started.resolve(child);
       await turn.promise;
       await job;

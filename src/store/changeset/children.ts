@@ -2,7 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CodedError } from '#base/errors/index.ts';
-import type { ChildFacts, ChildReply, ChildRequest } from './child/protocol.ts';
+import {
+  type ChildFacts,
+  type ChildReply,
+  type ChildRequest,
+  CONTROL_FD,
+  OUTPUT_FD,
+} from './child/protocol.ts';
 
 const ENTRY = fileURLToPath(new URL('./child/main.ts', import.meta.url));
 /** Children kept for the next job, and how long. */
@@ -25,15 +31,16 @@ export class Child {
 
   constructor() {
     this.#process = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ENTRY], {
-      stdio: ['pipe', 'pipe', 'inherit', 'pipe'],
+      stdio: ['pipe', 'ignore', 'inherit', 'pipe', 'pipe'],
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
       cwd: '/',
     });
-    this.#control = this.#process.stdio[3] as Duplex;
+    this.#control = this.#process.stdio[CONTROL_FD] as Duplex;
     this.#control.setEncoding('utf8');
     this.#control.on('data', (text: string) => this.#take(text));
     this.#control.on('error', () => {});
     this.input.on('error', () => {});
+    this.output.on('error', () => {});
     this.#process.once('error', (error) => this.#end(error.message));
     this.#process.once('exit', (code, signal) => this.#end(`it ended with ${code ?? signal}`));
     this.setIdle(true);
@@ -50,7 +57,7 @@ export class Child {
 
   /** Framed bytes of a streamed changeset. */
   get output(): Readable {
-    return this.#process.stdout as Readable;
+    return this.#process.stdio[OUTPUT_FD] as Readable;
   }
 
   /** Does a job. A failed one ends the child. */
@@ -90,7 +97,7 @@ export class Child {
 
   /** An idle child does not keep the daemon alive. */
   setIdle(isIdle: boolean): void {
-    for (const handle of [this.#process, this.#process.stdin, this.#process.stdout, this.#control]) {
+    for (const handle of [this.#process, this.#process.stdin, this.output, this.#control]) {
       const referable = handle as { ref?(): void; unref?(): void } | null;
       if (isIdle) referable?.unref?.();
       else referable?.ref?.();

@@ -1,6 +1,7 @@
 /**
  * Words between the daemon and its children, one JSON object a line, both ways over descriptor 3.
- * Descriptor 0 carries the bytes of a streamed layer in, descriptor 1 those of a streamed changeset out (both framed).
+ * Descriptor 0 carries the bytes of a streamed layer in, descriptor 4 those of a streamed changeset out (both framed); not 1,
+ * which Node makes non-blocking as soon as a thread is started.
  */
 import type { InputCompression, OutputCompression } from '#base/bytes/types.ts';
 import type { ErrorCode, ErrorHelp, Subject } from '#base/errors/index.ts';
@@ -27,10 +28,10 @@ export interface PackRequest {
   readonly changes: 'overlay' | 'plain';
   readonly against: string | undefined;
   readonly indexPath: string | undefined;
-  /** Nowhere (hash only), a file (compressed), or descriptor 1 (plain). */
+  /** Nowhere (hash only), a file (compressed), or descriptor 4 (plain). */
   readonly to:
     | 'nowhere'
-    | 'stdout'
+    | 'stream'
     | { readonly path: string; readonly format: OutputCompression; readonly level: number | undefined };
 }
 
@@ -60,3 +61,6 @@ export type ChildReply =
 
 /** Descriptor of the control channel in a child. */
 export const CONTROL_FD = 3;
+
+/** Descriptor of a streamed changeset in a child. */
+export const OUTPUT_FD = 4;

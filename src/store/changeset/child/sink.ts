@@ -6,7 +6,7 @@ import { compressCommand } from '#base/bytes/index.ts';
 import { CodedError } from '#base/errors/index.ts';
 import { openPipe } from '#base/posix/index.ts';
 import { writeFrame, writeFully } from './frames.ts';
-import type { PackRequest } from './protocol.ts';
+import { OUTPUT_FD, type PackRequest } from './protocol.ts';
 import { waitForExit } from './source.ts';
 
 /** Where the bytes of a tar go besides the hash. */
@@ -19,11 +19,11 @@ export interface TarOutput {
 /** Opens the output a request asks for. */
 export function openTarSink(to: PackRequest['to']): TarOutput {
   if (to === 'nowhere') return { write: () => {}, finish: () => undefined };
-  if (to === 'stdout') {
+  if (to === 'stream') {
     return {
-      write: (bytes) => writeFrame(1, bytes),
+      write: (bytes) => writeFrame(OUTPUT_FD, bytes),
       finish: () => {
-        writeFrame(1, Buffer.alloc(0));
+        writeFrame(OUTPUT_FD, Buffer.alloc(0));
         return undefined;
       },
     };
