@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import type { SqlDatabase } from '#base/database/index.ts';
 import { messageOf } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
-import type { Accounts } from '#hub/account/index.ts';
+import { type Accounts, DeviceLogins } from '#hub/account/index.ts';
 import { type Catalog, ImageCatalog } from '#hub/catalog/index.ts';
 import {
   createHubApi,
   createPage,
+  DeviceRoutes,
   type HubServer,
   LayerFileReader,
   type LiveEvents,
@@ -29,6 +30,7 @@ export interface HubPageOptions {
   readonly live: LiveEvents;
   readonly limiter: { check(name: string, address: string): void; fail(name: string, address: string): void };
   readonly allowsSignUp: boolean;
+  readonly publicUrl: string | undefined;
   readonly log: Log;
 }
 
@@ -51,11 +53,29 @@ export function mountHubPage(options: HubPageOptions): () => Promise<void> {
     deleteContent: (repository) => deleteContent(options, repository),
     publishDelete: (repository, tag) => live.publish({ kind: 'delete', repository, tag }),
   });
-  const { accounts, allowsSignUp, limiter } = options;
+  const { accounts, allowsSignUp, limiter, publicUrl } = options;
+  const devices = new DeviceRoutes({
+    accounts,
+    devices: new DeviceLogins(options.tables),
+    live,
+    limiter,
+    publicUrl,
+  });
   const onError = (error: unknown): void => log.error('page request failed', { error: messageOf(error) });
   hub.mount(
     '/api',
-    createHubApi({ accounts, catalog, repositories, live, allowsSignUp, limiter, version: VERSION, onError }),
+    createHubApi({
+      accounts,
+      catalog,
+      repositories,
+      devices,
+      live,
+      publicUrl,
+      allowsSignUp,
+      limiter,
+      version: VERSION,
+      onError,
+    }),
   );
   const page = createPage(PAGE_FOLDERS.find((folder) => existsSync(folder)) ?? '');
   if (page === undefined) log.warn('the page has not been built; the registry and the API work without it');

@@ -187,6 +187,7 @@ async function runHub(settings: HubSettings): Promise<void> {
       storage,
       limiter: auth.guard,
       allowsSignUp: settings.allowsSignUp,
+      publicUrl: settings.publicUrl,
       log: log.with({ part: 'page' }),
     });
   const url = await hub.listen({ host, port });

@@ -5,6 +5,7 @@ import type {
   ApiError,
   GuideState,
   LayerFiles,
+  PendingDevice,
   ReferenceDetail,
   RepositoryDetail,
   RepositorySummary,
@@ -68,6 +69,17 @@ export const tokensQuery = queryOptions({
   queryKey: ['tokens'],
   queryFn: () => call<readonly AccessToken[]>('GET', '/api/tokens'),
 });
+
+/** What waits under the code of a command line. */
+export function deviceQuery(code: string) {
+  return queryOptions({
+    queryKey: ['device', code],
+    queryFn: () => call<PendingDevice>('GET', `/api/device?code=${encodeURIComponent(code)}`),
+    // It is gone once it was decided: what was shown stays.
+    refetchOnWindowFocus: false,
+    refetchOnReconnect: false,
+  });
+}
 
 /** Repositories, of one namespace or of all. */
 export function repositoriesQuery(filter: {

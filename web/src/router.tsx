@@ -1,5 +1,6 @@
 import { createRootRoute, createRoute, createRouter } from '@tanstack/react-router';
 import { Layout } from './layout.tsx';
+import { ActivatePage } from './pages/activate.tsx';
 import { CreateRepositoryPage } from './pages/create-repository.tsx';
 import { ExplorePage } from './pages/explore.tsx';
 import { HomePage } from './pages/home.tsx';
@@ -30,6 +31,13 @@ const routes = [
   }),
   createRoute({ getParentRoute: () => rootRoute, path: '/new', component: CreateRepositoryPage }),
   createRoute({ getParentRoute: () => rootRoute, path: '/tokens', component: TokensPage }),
+  createRoute({
+    getParentRoute: () => rootRoute,
+    path: '/activate',
+    component: ActivatePage,
+    validateSearch: (search: Record<string, unknown>): { readonly code?: string } =>
+      typeof search['code'] === 'string' && search['code'] !== '' ? { code: search['code'] } : {},
+  }),
   createRoute({
     getParentRoute: () => rootRoute,
     path: '/signin',

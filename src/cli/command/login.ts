@@ -3,7 +3,7 @@ import { createCredentialStore, normalizeRegistry } from '#registry/auth/index.t
 import type { Credentials } from '#registry/auth/types.ts';
 import { usageError } from './flags.ts';
 import { promptLine } from './prompt.ts';
-import type { CliContext, Command } from './types.ts';
+import type { CliContext, Command, Flags } from './types.ts';
 
 const HUB = 'https://index.docker.io/v1/';
 const PASSWORD_LIMIT = 64 * 1024;
@@ -22,10 +22,17 @@ export const login: Command = {
       help: 'Take the Password or Personal Access Token (PAT) from stdin',
     },
     { name: 'username', short: 'u', kind: 'string', help: 'Username' },
+    { name: 'device', kind: 'bool', help: 'Approve the sign-in on the page of a Slipway hub' },
   ],
   async run(context, [server], flags) {
     const registry = normalizeRegistry(server ?? 'docker.io');
     const store = createCredentialStore(context.configPath);
+    const approved = await approveOnPage(context, registry, flags);
+    if (approved !== undefined) {
+      warnOfPlainText(context, await store.store(registry, approved));
+      context.stdout.write('Login Succeeded\n');
+      return 0;
+    }
     const asked = await askCredentials(context, registry, {
       username: flags.string('username'),
       password: flags.string('password'),
@@ -37,11 +44,7 @@ export const login: Command = {
       ? { ...(asked.username ? { username: asked.username } : {}), identityToken: answer.IdentityToken }
       : asked;
     const place = await store.store(registry, kept);
-    if (place.path !== undefined) {
-      context.stderr.write(
-        `\nWARNING! Your credentials are stored unencrypted in '${place.path}'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n\n`,
-      );
-    }
+    warnOfPlainText(context, place);
     if (answer.Status) context.stdout.write(`${answer.Status}\n`);
     return 0;
   },
@@ -62,6 +65,36 @@ export const logout: Command = {
     return 0;
   },
 };
+
+/** Signs in by the page where nothing was given to sign in with and the registry is a hub of ours. */
+async function approveOnPage(
+  context: CliContext,
+  registry: string,
+  flags: Flags,
+): Promise<Credentials | undefined> {
+  const given = ['username', 'password', 'password-stdin'].find((name) => flags.has(name));
+  const isWanted = flags.bool('device');
+  if (isWanted && given !== undefined) throw usageError(`--device and --${given} are mutually exclusive`);
+  if (given !== undefined || registry === 'docker.io' || !(isWanted || context.stdin.isTTY)) return undefined;
+  const { findHub, loginByDevice } = await import('./login-device.ts');
+  const hub = await findHub(registry, context.signal);
+  if (hub !== undefined) return loginByDevice(context, hub);
+  if (!isWanted) return undefined;
+  throw new CodedError('failed_precondition', `${registry} has no sign-in by its page`, {
+    help: {
+      id: 'login/no-device',
+      cause: 'it does not answer as a Slipway hub does',
+      fix: [`${context.program} login -u NAME ${registry}`],
+    },
+  });
+}
+
+function warnOfPlainText(context: CliContext, { path }: { readonly path?: string }): void {
+  if (path === undefined) return;
+  context.stderr.write(
+    `\nWARNING! Your credentials are stored unencrypted in '${path}'.\nConfigure a credential helper to remove this warning. See\nhttps://docs.docker.com/go/credential-store/\n\n`,
+  );
+}
 
 async function askCredentials(
   context: CliContext,

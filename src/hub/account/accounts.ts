@@ -99,7 +99,7 @@ export class Accounts {
         .executeTakeFirstOrThrow();
       return inserted.id;
     });
-    return this.#get(id);
+    return this.get(id);
   }
 
   /** Checks a name (or email) and password; costs the same for a name nobody has. */
@@ -126,7 +126,7 @@ export class Accounts {
       .where('secret_hash', '=', hashSecret(secret))
       .executeTakeFirst();
     if (row === undefined || !isUsable(row)) return undefined;
-    const account = await this.#get(row.account_id);
+    const account = await this.get(row.account_id);
     if (account.username !== username.toLowerCase()) return undefined;
     await this.#noteUse(row);
     return { account, token: tokenOf(row) };
@@ -273,7 +273,8 @@ export class Accounts {
     });
   }
 
-  async #get(id: number): Promise<AccountRow> {
+  /** @throws {CodedError} `not_found`. */
+  async get(id: number): Promise<AccountRow> {
     const row = await this.#db.read
       .selectFrom('accounts')
       .selectAll()

@@ -1,8 +1,9 @@
 /**
  * Tables of the accounts. Secrets are only here as hashes: argon2id for passwords, SHA-256 for the random ones.
  *
- *     accounts ─┬─ sessions   (browser cookies)
- *               └─ tokens     (personal access tokens)
+ *     accounts ─┬─ sessions        (browser cookies)
+ *               ├─ tokens          (personal access tokens)
+ *               └─ device_logins   (command lines that wait for an approval; state pending, approved or denied)
  */
 import type { Generated } from 'kysely';
 import type { Migrations } from '#base/database/index.ts';
@@ -37,6 +38,18 @@ export interface AccountTables {
     last_used_at: number | null;
     is_active: number;
   };
+  device_logins: {
+    device_hash: string;
+    user_hash: string;
+    client: string;
+    address: string;
+    state: string;
+    account_id: number | null;
+    created_at: number;
+    expires_at: number;
+    polled_at: number;
+    interval_ms: number;
+  };
 }
 
 /** Steps of the accounts' schema. */
@@ -56,6 +69,13 @@ export const ACCOUNT_MIGRATIONS: Migrations = {
       scope TEXT NOT NULL, repositories TEXT NOT NULL, created_at BIGINT NOT NULL, expires_at BIGINT, last_used_at BIGINT,
       is_active INTEGER NOT NULL) {clustered};
     CREATE INDEX tokens_by_account ON tokens (account_id);
+    `,
+    `
+    CREATE TABLE device_logins (
+      device_hash TEXT NOT NULL PRIMARY KEY, user_hash TEXT NOT NULL UNIQUE, client TEXT NOT NULL, address TEXT NOT NULL,
+      state TEXT NOT NULL, account_id BIGINT, created_at BIGINT NOT NULL, expires_at BIGINT NOT NULL, polled_at BIGINT NOT NULL,
+      interval_ms BIGINT NOT NULL) {clustered};
+    CREATE INDEX device_logins_by_end ON device_logins (expires_at);
     `,
   ],
 };

@@ -11,6 +11,8 @@
  *     GET    /api/image/{namespace}/{name}?reference=         one tag or digest: platforms, layers, config
  *     GET    /api/files/{namespace}/{name}?digest=            files of one layer
  *     GET, POST /api/tokens · PATCH, DELETE /api/tokens/{id}
+ *     POST   /api/device · POST /api/device/token             a command line signs in: begin, ask how it stands
+ *     GET    /api/device?code= · POST /api/device/decision     what waits under a code; approve or refuse it
  *     GET    /api/guide                                       what the first-image guide has seen happen
  *     GET    /api/events                                      server-sent events: pushes and deletions the caller may see
  *
@@ -202,6 +204,44 @@ export interface CreateTokenRequest {
 export interface CreatedToken {
   readonly token: AccessToken;
   readonly secret: string;
+}
+
+/** Answer of `POST /api/device`, in the words of RFC 8628; times are seconds. The body may name the `client`. */
+export interface DeviceLogin {
+  readonly device_code: string;
+  /** Such as `WDJB-MJHT`; people compare or type it. */
+  readonly user_code: string;
+  readonly verification_uri: string;
+  /** With the code filled in. */
+  readonly verification_uri_complete: string;
+  readonly expires_in: number;
+  readonly interval: number;
+}
+
+/**
+ * Answer of `POST /api/device/token` (body `{device_code}`) once it was approved; it is given once. Until then the
+ * answer is 400 with code `authorization_pending`, `slow_down` (ask 5 seconds less often), `expired_token` or
+ * `access_denied`.
+ */
+export interface DeviceCredentials {
+  readonly username: string;
+  /** A personal access token. */
+  readonly secret: string;
+}
+
+/** Answer of `GET /api/device?code=`. */
+export interface PendingDevice {
+  /** What the command line calls itself. */
+  readonly client: string;
+  readonly address: string;
+  readonly createdAt: number;
+  readonly expiresAt: number;
+}
+
+/** Body of `POST /api/device/decision`. */
+export interface DeviceDecision {
+  readonly code: string;
+  readonly approve: boolean;
 }
 
 /** What the first-image guide has seen this account do. */

@@ -11,9 +11,13 @@ import type {
   SignInRequest,
   SignUpRequest,
 } from '#hub/protocol/index.ts';
+import type { DeviceRoutes } from './device.ts';
 import {
+  addressOf,
   checkSafe,
   type Exchange,
+  isHttps,
+  originOf,
   readJson,
   requireAccount,
   sendError,
@@ -30,7 +34,10 @@ export interface HubApiOptions {
   readonly accounts: Accounts;
   readonly catalog: Catalog;
   readonly repositories: RepositoryRoutes;
+  readonly devices: DeviceRoutes;
   readonly live: LiveEvents;
+  /** The address people use, when it is not the one that is served. */
+  readonly publicUrl?: string | undefined;
   readonly allowsSignUp: boolean;
   readonly version: string;
   /** Counts failed sign-ins per name and address. @throws `resource_exhausted` when there were too many. */
@@ -55,7 +62,7 @@ class HubApi {
 
   constructor(options: HubApiOptions) {
     this.#options = options;
-    const { repositories } = options;
+    const { repositories, devices } = options;
     const routes: readonly [string, string, Handler][] = [
       ['GET', '/api/session', (exchange) => this.#session(exchange)],
       ['POST', '/api/session', (exchange) => this.#signIn(exchange)],
@@ -67,6 +74,10 @@ class HubApi {
       ['POST', '/api/tokens', (exchange) => this.#createToken(exchange)],
       ['PATCH', '/api/tokens/:id', (exchange) => this.#updateToken(exchange)],
       ['DELETE', '/api/tokens/:id', (exchange) => this.#deleteToken(exchange)],
+      ['POST', '/api/device', (exchange) => devices.start(exchange)],
+      ['POST', '/api/device/token', (exchange) => devices.poll(exchange)],
+      ['GET', '/api/device', (exchange) => devices.find(exchange)],
+      ['POST', '/api/device/decision', (exchange) => devices.decide(exchange)],
       ['GET', '/api/repositories', (exchange) => repositories.list(exchange)],
       ['POST', '/api/repositories', (exchange) => repositories.create(exchange)],
       ['GET', '/api/repositories/:namespace/:name+', (exchange) => repositories.get(exchange)],
@@ -102,7 +113,7 @@ class HubApi {
       account: account === undefined ? null : publicOf(account),
       isFirstRun: await this.#options.accounts.isEmpty(),
       allowsSignUp: this.#options.allowsSignUp,
-      registryHost: request.headers.host ?? 'localhost',
+      registryHost: new URL(this.#options.publicUrl ?? originOf(request)).host,
       version: this.#options.version,
     };
     sendJson(response, 200, info);
@@ -127,7 +138,7 @@ class HubApi {
   async #signIn(exchange: Exchange): Promise<void> {
     const body = await readJson<SignInRequest>(exchange);
     const login = textOf(body.login).trim().toLowerCase();
-    const address = exchange.request.socket.remoteAddress ?? '';
+    const address = addressOf(exchange.request);
     this.#options.limiter.check(login, address);
     const account = await this.#options.accounts.verifyPassword(login, textOf(body.password));
     if (account === undefined) {
@@ -221,8 +232,4 @@ class HubApi {
 function publicOf(account: AccountRow): SessionInfo['account'] {
   const { username, email, isAdmin, createdAt } = account;
   return { username, email, isAdmin, createdAt };
-}
-
-function isHttps(request: IncomingMessage): boolean {
-  return 'encrypted' in request.socket;
 }

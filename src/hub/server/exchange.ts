@@ -64,6 +64,21 @@ export function checkSafe(request: IncomingMessage): void {
   if (request.method !== 'GET' && request.method !== 'HEAD') checkOrigin(request);
 }
 
+/** Where a request came from. */
+export function addressOf(request: IncomingMessage): string {
+  return request.socket.remoteAddress ?? '';
+}
+
+/** Whether a request came over TLS. */
+export function isHttps(request: IncomingMessage): boolean {
+  return 'encrypted' in request.socket;
+}
+
+/** This hub's origin as the caller wrote it. */
+export function originOf(request: IncomingMessage): string {
+  return `${isHttps(request) ? 'https' : 'http'}://${request.headers.host ?? 'localhost'}`;
+}
+
 /** A text field, or `''`. */
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
@@ -94,6 +109,8 @@ export function sendError(response: ServerResponse, error: unknown): void {
       ...(known?.help?.fix === undefined ? {} : { fix: known.help.fix }),
     },
   };
+  const wait = known?.data?.['retryAfterSeconds'];
+  if (typeof wait === 'number') response.setHeader('retry-after', Math.max(1, Math.ceil(wait)));
   sendJson(response, STATUS[code], body);
 }
 

@@ -1,5 +1,6 @@
 /** The hub's HTTP side. */
 export { createHubApi, type HubApiOptions } from './api.ts';
+export { DeviceRoutes, type DeviceServices } from './device.ts';
 export { createHubServer, type HttpHandler, type HubServer, type HubServerOptions } from './http-server.ts';
 export { LayerFileReader } from './layer-files.ts';
 export { LiveEvents } from './live.ts';

@@ -14,7 +14,7 @@ function useSignedIn() {
   return async () => {
     client.clear();
     await client.fetchQuery(sessionQuery);
-    await navigate({ to: next ?? '/' });
+    await navigate({ href: next ?? '/' });
   };
 }
 
@@ -22,6 +22,7 @@ function useSignedIn() {
 export function SignInPage() {
   const { data: session } = useQuery(sessionQuery);
   const signedIn = useSignedIn();
+  const keep = useSearch({ strict: false }) as { readonly next?: string };
   const [login, setLogin] = useState('');
   const [password, setPassword] = useState('');
   const mutation = useMutation({
@@ -61,7 +62,7 @@ export function SignInPage() {
           <Text size="sm">
             {session?.allowsSignUp && (
               <>
-                <Anchor component={Link} to="/signup">
+                <Anchor component={Link} to="/signup" search={keep}>
                   Create an account
                 </Anchor>{' '}
                 or{' '}
@@ -93,6 +94,7 @@ const RULES: readonly (readonly [string, (username: string, password: string) =>
 export function SignUpPage() {
   const { data: session } = useQuery(sessionQuery);
   const signedIn = useSignedIn();
+  const keep = useSearch({ strict: false }) as { readonly next?: string };
   const [username, setUsername] = useState('');
   const [email, setEmail] = useState('');
   const [password, setPassword] = useState('');
@@ -154,7 +156,7 @@ export function SignUpPage() {
           </Button>
           {session?.isFirstRun !== true && (
             <Text size="sm">
-              <Anchor component={Link} to="/signin">
+              <Anchor component={Link} to="/signin" search={keep}>
                 I have an account
               </Anchor>
             </Text>

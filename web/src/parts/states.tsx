@@ -1,8 +1,8 @@
 import { Alert, Button, Center, Loader, Stack, Text, Title } from '@mantine/core';
-import type { UseQueryResult } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
+import { type UseQueryResult, useQuery } from '@tanstack/react-query';
+import { Link, useLocation } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
-import { ApiFailure } from '../api.ts';
+import { ApiFailure, sessionQuery } from '../api.ts';
 
 /** What a query has to show: loading, an error that says what to do, or its data. */
 export function QueryView<T>({
@@ -45,6 +45,8 @@ export function Missing({
   readonly message: string;
   readonly reason?: string | undefined;
 }) {
+  const { data: session } = useQuery(sessionQuery);
+  const here = useLocation({ select: (location) => location.href });
   return (
     <Stack align="flex-start" py="xl">
       <Title order={1} size="h2">
@@ -52,8 +54,8 @@ export function Missing({
       </Title>
       <Text>{message}.</Text>
       {reason && <Text c="dimmed">Now {reason}.</Text>}
-      <Button component={Link} to="/signin" variant="light">
-        Sign in as somebody else
+      <Button component={Link} to="/signin" search={{ next: here }} variant="light">
+        {session?.account == null ? 'Sign in' : 'Sign in as somebody else'}
       </Button>
     </Stack>
   );
