@@ -71,7 +71,9 @@ function imageDefaults(record: ContainerRecord, request: CommitRequest): Contain
     'Healthcheck',
     'OnBuild',
   ] as const;
-  return Object.fromEntries(kept.flatMap((key) => (source[key] === undefined ? [] : [[key, source[key]]])));
+  return Object.fromEntries(
+    kept.flatMap((key) => (source[key] === undefined || source[key] === null ? [] : [[key, source[key]]])),
+  );
 }
 
 /** The container's changes as a layer of their own; `undefined` when there are none. */

@@ -1,5 +1,5 @@
-import { mkdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import { resolveInRoot, type SpecMount } from '#runtime/spec/index.ts';
 import type { Volume, VolumeStore } from '#runtime/volume/types.ts';
@@ -239,7 +239,7 @@ export function specMounts(mounts: readonly MountPoint[]): readonly SpecMount[] 
     }
     if (statSync(mount.source, { throwIfNoEntry: false }) === undefined) {
       if (mount.type === 'bind' && mount.createSource !== true) throw missingSource(mount.source);
-      mkdirSync(mount.source, { recursive: true, mode: 0o755 });
+      makeSource(mount.source);
     }
     return {
       type: 'bind',
@@ -249,6 +249,13 @@ export function specMounts(mounts: readonly MountPoint[]): readonly SpecMount[] 
       options: mount.propagation === '' ? [] : [mount.propagation],
     };
   });
+}
+
+/** Makes a directory of the host, mode 0755 whatever the umask of this process is. */
+function makeSource(path: string): void {
+  const first = mkdirSync(path, { recursive: true });
+  for (let at = path; first !== undefined && at.length >= first.length; at = dirname(at))
+    chmodSync(at, 0o755);
 }
 
 /** Volumes that still have to be filled with what the image holds at their place. */

@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   closeSync,
   lstatSync,
   mkdirSync,
@@ -132,8 +133,10 @@ function makeOne(
     const parent = dirname(host);
     if (!parents.has(parent)) parents.set(parent, lstatSync(parent));
     const directory = !(isFile && count === names.length);
-    if (directory) mkdirSync(host, { mode: 0o755 });
-    else closeSync(openSync(host, 'wx', 0o644));
+    if (directory) mkdirSync(host);
+    else closeSync(openSync(host, 'wx'));
+    // Whatever the umask of this process is.
+    chmodSync(host, directory ? 0o755 : 0o644);
     made.push({ path: inRoot, inode: lstatSync(host).ino, directory });
   }
 }

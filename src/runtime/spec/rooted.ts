@@ -4,6 +4,7 @@
  * `openat2(RESOLVE_IN_ROOT)` instead.
  */
 import {
+  chmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -133,6 +134,17 @@ export function ensureDirInRoot(root: string, path: string): string {
     if (found.stat.isDirectory()) return found.inRoot;
     throw new CodedError('invalid_argument', `Cannot mkdir: ${path} is not a directory`);
   }
-  mkdirSync(found.hostPath, { recursive: true, mode: 0o755 });
+  makeDirs(root, found);
   return found.inRoot;
+}
+
+/** Makes the missing part of a path, mode 0755 whatever the umask. Returns the new directories, parents first. */
+export function makeDirs(root: string, found: RootedPath): readonly string[] {
+  const names = found.inRoot.split('/').slice(1);
+  return found.missing.map((_, number) => {
+    const inRoot = `/${names.slice(0, names.length - found.missing.length + number + 1).join('/')}`;
+    mkdirSync(join(root, inRoot));
+    chmodSync(join(root, inRoot), 0o755);
+    return inRoot;
+  });
 }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { CodedError } from '#base/errors/index.ts';
 import { MS, mount } from '#base/posix/index.ts';
 import { type SnapshotDriver, treeOf } from './driver.ts';
@@ -12,7 +12,8 @@ export function createCopyDriver(root: string): SnapshotDriver {
     name: 'copy',
     createTree: async (id, lowers) => {
       mkdirSync(`${root}/${id}`, { mode: 0o700 });
-      mkdirSync(treeOf(root, id), { mode: 0o755 });
+      mkdirSync(treeOf(root, id));
+      chmodSync(treeOf(root, id), 0o755);
       const [parent] = lowers;
       if (parent !== undefined) await copyTree(treeOf(root, parent), treeOf(root, id));
     },

@@ -10,6 +10,8 @@
  * table learns nothing about the host's paths.
  */
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -30,6 +32,17 @@ const LOWER_LIMIT = 500;
 const EMPTY = '_';
 /** Every change must be in the upper directory by itself: a layer is made from that directory alone. */
 const COMMON_OPTIONS = 'index=off,redirect_dir=off,metacopy=off';
+
+/**
+ * The root of a new tree. The root of an overlay looks as its topmost layer's does: mode and owner come from the layer
+ * below, whatever the umask of this process is.
+ */
+function makeTreeRoot(path: string, below: string | undefined): void {
+  mkdirSync(path);
+  const { mode, uid, gid } = below === undefined ? { mode: 0o755, uid: 0, gid: 0 } : lstatSync(below);
+  if (process.getuid?.() === 0) chownSync(path, uid, gid);
+  chmodSync(path, mode & 0o7777);
+}
 
 /** Makes the overlay driver below `root`. */
 export function createOverlayDriver(root: string): SnapshotDriver {
@@ -80,9 +93,9 @@ export function createOverlayDriver(root: string): SnapshotDriver {
 
   return {
     name: 'overlay',
-    createTree: async (id) => {
+    createTree: async (id, lowers) => {
       mkdirSync(`${root}/${id}`, { mode: 0o700 });
-      mkdirSync(treeOf(root, id), { mode: 0o755 });
+      makeTreeRoot(treeOf(root, id), lowers[0] === undefined ? undefined : treeOf(root, lowers[0]));
       mkdirSync(`${root}/${id}/work`, { mode: 0o700 });
       link(`../${id}/fs`, join(links, linkName(id)));
     },
