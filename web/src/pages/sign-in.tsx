@@ -4,6 +4,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
 import type { Account } from '#hub/protocol/index.ts';
 import { call, sessionQuery } from '../api.ts';
+import { LinkAnchor } from '../parts/links.ts';
 import { FormError, fieldError } from '../parts/states.tsx';
 
 /** Goes where the visitor wanted to be once they are signed in. */
@@ -62,9 +63,9 @@ export function SignInPage() {
           <Text size="sm">
             {session?.allowsSignUp && (
               <>
-                <Anchor component={Link} to="/signup" search={keep}>
+                <LinkAnchor to="/signup" search={keep}>
                   Create an account
-                </Anchor>{' '}
+                </LinkAnchor>{' '}
                 or{' '}
               </>
             )}
@@ -156,9 +157,9 @@ export function SignUpPage() {
           </Button>
           {session?.isFirstRun !== true && (
             <Text size="sm">
-              <Anchor component={Link} to="/signin" search={keep}>
+              <LinkAnchor to="/signin" search={keep}>
                 I have an account
-              </Anchor>
+              </LinkAnchor>
             </Text>
           )}
         </Stack>

@@ -1,8 +1,9 @@
-import { Alert, Button, Center, Loader, Stack, Text, Title } from '@mantine/core';
+import { Alert, Center, Loader, Stack, Text, Title } from '@mantine/core';
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
-import { Link, useLocation } from '@tanstack/react-router';
+import { useLocation } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { ApiFailure, sessionQuery } from '../api.ts';
+import { LinkButton } from './links.ts';
 
 /** What a query has to show: loading, an error that says what to do, or its data. */
 export function QueryView<T>({
@@ -54,9 +55,9 @@ export function Missing({
       </Title>
       <Text>{message}.</Text>
       {reason && <Text c="dimmed">Now {reason}.</Text>}
-      <Button component={Link} to="/signin" search={{ next: here }} variant="light">
+      <LinkButton to="/signin" search={{ next: here }} variant="light">
         {session?.account == null ? 'Sign in' : 'Sign in as somebody else'}
-      </Button>
+      </LinkButton>
     </Stack>
   );
 }
