@@ -1,6 +1,6 @@
 /**
  * Our registry against Debian's docker-registry, both over a folder on the same disk, in turns.
- * By itself: node bench/registry.ts [--json FILE] [--runs N] [--only CASE,…]
+ * By itself: node bench/registry.ts [--program SLIPWAY] [--json FILE] [--runs N] [--only CASE,…]
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
@@ -290,9 +290,12 @@ async function startHub(root: string, program: string | undefined): Promise<Targ
       : spawn(process.execPath, ['--disable-warning=ExperimentalWarning', source, ...flags], {
           stdio: ['ignore', 'pipe', 'inherit'],
         });
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  const host = /http:\/\/([0-9.:]+)/.exec(line.toString())?.[1];
-  if (host === undefined) throw new Error(`the hub said "${line.toString().trim()}"`);
+  const line = await Promise.race([
+    once(child.stdout, 'data').then(([chunk]) => String(chunk)),
+    once(child, 'exit').then(([code]) => `(nothing: it ended with ${String(code)})`),
+  ]);
+  const host = /http:\/\/([0-9.:]+)/.exec(line)?.[1];
+  if (host === undefined) throw new Error(`the hub said "${line.trim()}"`);
   return { host, pid: child.pid ?? 0, stop: () => stopChild(child) };
 }
 
@@ -335,12 +338,18 @@ if (process.argv[1] === import.meta.filename) await main();
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
-    options: { json: { type: 'string' }, runs: { type: 'string', default: '3' }, only: { type: 'string' } },
+    options: {
+      program: { type: 'string' },
+      json: { type: 'string' },
+      runs: { type: 'string', default: '3' },
+      only: { type: 'string' },
+    },
   });
   const only = values.only?.split(',');
   const results = await runRegistryBench({
     runs: Number(values.runs),
     ...(only === undefined ? {} : { only }),
+    ...(values.program === undefined ? {} : { program: values.program }),
   });
   for (const row of results) {
     const [ours, peer] = [row.ours.median, row.peer.median].map((value) => value.toFixed(0).padStart(8));
