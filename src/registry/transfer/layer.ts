@@ -108,27 +108,65 @@ async function fillOnce(
 ): Promise<void> {
   const answer = await repository.openBlob(descriptor.digest, { offset: ingest.offset, signal });
   if (answer.offset !== ingest.offset) await ingest.truncate();
-  for await (const chunk of answer.body) {
-    if (ingest.offset + chunk.byteLength > descriptor.size) {
-      await ingest.truncate();
-      throw new CodedError(
-        'data_loss',
-        `filesystem layer verification failed for digest ${descriptor.digest}: it has more than the ${descriptor.size} bytes its manifest promises`,
-      );
+  const gathered = new Gatherer(ingest);
+  try {
+    for await (const chunk of answer.body) {
+      if (gathered.offset + chunk.byteLength > descriptor.size) throw tooLong(descriptor);
+      await gathered.write(chunk);
+      progress(gathered.offset);
     }
-    await ingest.write(chunk);
-    progress(ingest.offset);
+  } catch (error) {
+    if (hasCode(error, 'data_loss')) await ingest.truncate();
+    else await gathered.flush(); // what has come is not asked for again
+    throw error;
   }
+  await gathered.flush();
   if (ingest.offset < descriptor.size) {
     throw new NetworkError(
       `unexpected EOF: ${ingest.offset} of ${descriptor.size} bytes of ${descriptor.digest}`,
-      {
-        transient: true,
-        wrongProtocol: false,
-        cause: undefined,
-      },
+      { transient: true, wrongProtocol: false, cause: undefined },
     );
   }
+}
+
+const GATHER_BYTES = 1024 * 1024;
+
+/** Gathers the network's small pieces in one buffer that is used again, instead of keeping each until it is written. */
+class Gatherer {
+  readonly #ingest: Ingest;
+  readonly #buffer = Buffer.allocUnsafeSlow(GATHER_BYTES);
+  #held = 0;
+
+  constructor(ingest: Ingest) {
+    this.#ingest = ingest;
+  }
+
+  get offset(): number {
+    return this.#ingest.offset + this.#held;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    if (chunk.byteLength > GATHER_BYTES - this.#held) await this.flush();
+    if (chunk.byteLength > GATHER_BYTES) {
+      await this.#ingest.write(chunk);
+      return;
+    }
+    this.#buffer.set(chunk, this.#held);
+    this.#held += chunk.byteLength;
+  }
+
+  async flush(): Promise<void> {
+    const held = this.#held;
+    this.#held = 0;
+    if (held > 0) await this.#ingest.write(this.#buffer.subarray(0, held));
+  }
+}
+
+function tooLong(descriptor: Descriptor): CodedError {
+  return new CodedError(
+    'data_loss',
+    `filesystem layer verification failed for digest ${descriptor.digest}: it has more than the ${descriptor.size} bytes its manifest promises`,
+  );
 }
 
 function layerFailure(error: unknown, descriptor: Descriptor): unknown {
