@@ -6,6 +6,7 @@ import {
   chooseEngine,
   connectionHelp,
   runCli,
+  type TlsFlags,
 } from '#cli/command/index.ts';
 import { createEngineClient, type EngineClient } from '#engine/client/index.ts';
 import { VERSION } from './version.ts';
@@ -60,7 +61,7 @@ class Signals {
 }
 
 function contextMaker(signals: Signals): ContextMaker {
-  return ({ host, context, configDir }) => {
+  return ({ host, context, configDir, tls }) => {
     const homeDir = process.env['HOME'] || homedir();
     const dir = configDir ?? process.env['DOCKER_CONFIG'] ?? join(homeDir, '.docker');
     const configPath = join(dir, 'config.json');
@@ -93,7 +94,7 @@ function contextMaker(signals: Signals): ContextMaker {
       stderr: outputOf(process.stderr),
       config,
       engine: () => {
-        engine ??= connect(made, { host, context });
+        engine ??= connect(made, { host, context, tls });
         return engine;
       },
     };
@@ -103,11 +104,16 @@ function contextMaker(signals: Signals): ContextMaker {
 
 async function connect(
   context: CliContext,
-  choice: { readonly host: string | undefined; readonly context: string | undefined },
+  choice: {
+    readonly host: string | undefined;
+    readonly context: string | undefined;
+    readonly tls: TlsFlags | undefined;
+  },
 ): Promise<EngineClient> {
   const { endpoint } = await chooseEngine({
     ...(choice.host ? { host: choice.host } : {}),
     ...(choice.context ? { context: choice.context } : {}),
+    ...(choice.tls ? { tls: choice.tls } : {}),
     environment: context.environment,
     homeDir: context.homeDir,
     configPath: context.configPath,

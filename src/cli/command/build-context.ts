@@ -30,7 +30,9 @@ export async function prepareContext(
       throw usageError("invalid argument: can't use stdin for both build context and dockerfile");
     return stdinContext(context, file);
   }
-  if (isRemote(specified)) {
+  const isFolder =
+    statSync(resolve(context.workingDir, specified), { throwIfNoEntry: false })?.isDirectory() === true;
+  if (!isFolder && isRemote(specified)) {
     if (file === '-') throw usageError('a Dockerfile from stdin cannot be combined with a remote context');
     return { remote: specified, dockerfile: file ?? '' };
   }

@@ -32,7 +32,8 @@ export const build: Command = {
       'content-type': 'application/x-tar',
       ...(await registryConfigHeader(context)),
     };
-    const stream = prepared.stream?.();
+    const plain = prepared.stream?.();
+    const stream = plain !== undefined && flags.bool('compress') ? compressed(plain) : plain;
     const messages = engine.lines<BuildMessage>('POST', '/build', {
       query: {
         ...(await buildQuery(context, flags)),
@@ -49,6 +50,19 @@ export const build: Command = {
     return 0;
   },
 };
+
+async function* compressed(stream: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const [{ createGzip }, { Readable }, { pipeline }] = await Promise.all([
+    import('node:zlib'),
+    import('node:stream'),
+    import('node:stream/promises'),
+  ]);
+  const gzip = createGzip({ level: 1 });
+  const pumping = pipeline(Readable.from(stream, { objectMode: false }), gzip);
+  pumping.catch(() => undefined); // the reader of gzip gets it too
+  yield* gzip;
+  await pumping;
+}
 
 interface BuildMessage extends ProgressMessage {
   readonly aux?: { readonly ID?: string };

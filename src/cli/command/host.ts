@@ -26,10 +26,19 @@ export interface EngineChoice {
   readonly because: string;
 }
 
+/** `--tls*`: files of certificates, and whether the engine's is checked. */
+export interface TlsFlags {
+  readonly verify: boolean;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
 /** What the choice is made from. */
 export interface ChoiceFacts {
   readonly host?: string;
   readonly context?: string;
+  readonly tls?: TlsFlags;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly homeDir: string;
   readonly configPath: string;
@@ -65,7 +74,17 @@ export function defaultSockets(facts: Pick<ChoiceFacts, 'environment' | 'homeDir
   ];
 }
 
-function tlsOf({ environment, homeDir }: ChoiceFacts): EngineTls | undefined {
+function tlsOf({ environment, homeDir, tls }: ChoiceFacts): EngineTls | undefined {
+  if (tls !== undefined) {
+    const folder = readTlsFolder(environment['DOCKER_CERT_PATH'] || join(homeDir, '.docker'), tls.verify);
+    const read = (path: string): string => readFileSync(path, 'utf8');
+    return {
+      ...folder,
+      ...(tls.ca ? { ca: read(tls.ca) } : {}),
+      ...(tls.cert ? { cert: read(tls.cert) } : {}),
+      ...(tls.key ? { key: read(tls.key) } : {}),
+    };
+  }
   const verify = Boolean(environment['DOCKER_TLS_VERIFY']);
   const folder = environment['DOCKER_CERT_PATH'];
   if (!verify && !environment['DOCKER_TLS']) return undefined;

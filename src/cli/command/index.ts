@@ -1,4 +1,4 @@
 export { connectionHelp } from './connection-help.ts';
-export { chooseEngine } from './host.ts';
+export { chooseEngine, type TlsFlags } from './host.ts';
 export { type ContextMaker, runCli } from './run-cli.ts';
 export type { CliContext } from './types.ts';

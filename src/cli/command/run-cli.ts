@@ -1,6 +1,7 @@
 import { CodedError, hasCode } from '#base/errors/index.ts';
 import { formatError } from '#cli/output/index.ts';
 import { describeFlags, parseLine } from './flags.ts';
+import type { TlsFlags } from './host.ts';
 import { COMMANDS, findLoader, GROUPS } from './registry.ts';
 import type { CliContext, Command, Flag, Flags } from './types.ts';
 
@@ -17,6 +18,9 @@ const GLOBAL_FLAGS: readonly Flag[] = [
   { name: 'host', short: 'H', kind: 'list', help: 'Engine socket to connect to' },
   { name: 'log-level', short: 'l', kind: 'string', default: 'info', help: 'Set the logging level' },
   { name: 'tls', kind: 'bool', help: 'Use TLS; implied by --tlsverify' },
+  { name: 'tlscacert', kind: 'string', help: 'Trust certs signed only by this CA' },
+  { name: 'tlscert', kind: 'string', help: 'Path to TLS certificate file' },
+  { name: 'tlskey', kind: 'string', help: 'Path to TLS key file' },
   { name: 'tlsverify', kind: 'bool', help: 'Use TLS and verify the remote' },
   { name: 'version', short: 'v', kind: 'bool', help: 'Print version information and quit' },
 ];
@@ -26,6 +30,7 @@ export type ContextMaker = (global: {
   readonly host?: string;
   readonly context?: string;
   readonly configDir?: string;
+  readonly tls?: TlsFlags;
 }) => CliContext;
 
 const USAGE_EXIT = 125;
@@ -53,13 +58,32 @@ export async function runCli(words: readonly string[], makeContext: ContextMaker
   }
 }
 
-function globalChoice(flags: Flags): { host?: string; context?: string; configDir?: string } {
+function globalChoice(flags: Flags): Parameters<ContextMaker>[0] {
   const host = flags.list('host').at(-1);
   const context = flags.string('context');
   const configDir = flags.string('config');
   if (host && context)
     throw new CodedError('invalid_argument', 'conflicting options: cannot specify both --host and --context');
-  return { ...(host ? { host } : {}), ...(context ? { context } : {}), ...(configDir ? { configDir } : {}) };
+  const tls = tlsOf(flags);
+  return {
+    ...(host ? { host } : {}),
+    ...(context ? { context } : {}),
+    ...(configDir ? { configDir } : {}),
+    ...(tls === undefined ? {} : { tls }),
+  };
+}
+
+function tlsOf(flags: Flags): TlsFlags | undefined {
+  const files = ['tlscacert', 'tlscert', 'tlskey'] as const;
+  if (!flags.bool('tls') && !flags.bool('tlsverify') && !files.some((name) => flags.has(name)))
+    return undefined;
+  const [ca, cert, key] = files.map((name) => flags.string(name));
+  return {
+    verify: flags.bool('tlsverify'),
+    ...(ca ? { ca } : {}),
+    ...(cert ? { cert } : {}),
+    ...(key ? { key } : {}),
+  };
 }
 
 async function runLine(context: CliContext, words: readonly string[]): Promise<number> {
@@ -96,10 +120,29 @@ async function runCommand(
       return 0;
     }
     checkCount(`${context.program} ${name}`, command, args.length);
+    refuseContentTrust(context, command, flags);
     return await command.run(context, args, flags);
   } catch (error) {
     return report(context, error, { usage, name: `${context.program} ${name}` });
   }
+}
+
+/** Who asks for signature checks must not get an image without them. */
+function refuseContentTrust(context: CliContext, command: Command, flags: Flags): void {
+  const name = 'disable-content-trust';
+  if (!command.flags.some((flag) => flag.name === name)) return;
+  const variable = context.environment['DOCKER_CONTENT_TRUST'];
+  const isWanted = flags.has(name)
+    ? !flags.bool(name)
+    : variable !== undefined && /^(1|true)$/i.test(variable);
+  if (!isWanted) return;
+  throw new CodedError('unimplemented', 'content trust (Notary signatures) is not supported', {
+    help: {
+      id: 'cli/content-trust',
+      cause: flags.has(name) ? `--${name}=false asks for it` : `DOCKER_CONTENT_TRUST=${variable} asks for it`,
+      fix: [flags.has(name) ? `leave --${name}=false out` : 'unset DOCKER_CONTENT_TRUST'],
+    },
+  });
 }
 
 function checkCount(name: string, command: Command, count: number): void {
