@@ -192,7 +192,9 @@ describe('docker CLI', { skip: NEEDS_DOCKER_CLI }, () => {
       events.stdout.on('data', (chunk) => {
         seen += String(chunk);
       });
-      await sleep(300);
+      // The CLI is there when the engine counts a listener.
+      while ((await daemon.client.call<{ NEventsListener: number }>('GET', '/info')).NEventsListener === 0)
+        await sleep(20);
       daemon.dockerOk(['volume', 'create', 'one']);
       daemon.dockerOk(['network', 'create', 'two']);
       daemon.dockerOk(['network', 'rm', 'two']);
