@@ -12,6 +12,7 @@ import type { Log } from '#base/log/index.ts';
 import { planDockerfile } from '#build/frontend/index.ts';
 import { createBuilder } from '#build/index.ts';
 import type { Builder } from '#build/types.ts';
+import type { ContainerService } from '#container/index.ts';
 import { listBuildCache } from '#engine/server/build/index.ts';
 import type { Route } from '#engine/server/core/index.ts';
 import { EventBus } from '#engine/server/events/index.ts';
@@ -23,12 +24,14 @@ import { createNetworkStore } from '#runtime/network/index.ts';
 import type { NetworkStore } from '#runtime/network/types.ts';
 import { createOciRuntime, createStepRuntime, type OciRuntime } from '#runtime/process/index.ts';
 import { createVolumeStore } from '#runtime/volume/index.ts';
+import type { VolumeStore } from '#runtime/volume/types.ts';
 import { createArchives } from '#store/archive/index.ts';
 import { createChangesets } from '#store/changeset/index.ts';
 import { openStore, type Store } from '#store/root/index.ts';
 import { measureTree } from '#store/snapshot/index.ts';
 import { VERSION } from '../version.ts';
 import { applyChanges } from './changes.ts';
+import { startCollector } from './collector.ts';
 import { createContainerBackend, openContainers } from './containers.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
@@ -69,7 +72,8 @@ export async function openEngine(settings: DaemonSettings, log: Log): Promise<En
   mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   log.info('store opened', { root: settings.root, driver: store.snapshots.driver });
   const events = new EventBus();
-  const routes = await openParts({ settings, log, runtime, store, events }, opening);
+  const base: Base = { settings, log, runtime, store, events };
+  const routes = await connect(base, await openDrivers(base, opening));
   const opened = opening.move();
   return { routes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
@@ -82,55 +86,48 @@ interface Base {
   readonly events: EventBus;
 }
 
-async function openParts(base: Base, opened: AsyncDisposableStack): Promise<readonly Route[]> {
-  const { settings, store, events } = base;
+/** Everything that works, in the order in which it is opened. */
+interface Drivers {
+  readonly userAgent: string;
+  readonly transfer: ImageTransfer;
+  readonly networks: NetworkStore;
+  readonly volumes: VolumeStore;
+  readonly containers: ContainerService;
+  readonly builder: Builder;
+}
+
+async function openDrivers(base: Base, opened: AsyncDisposableStack): Promise<Drivers> {
+  const { settings, store, runtime, events, log } = base;
+  const { db, content, images, snapshots, changesets, leases } = store;
+  const { root, execRoot, maxDownloads, maxUploads } = settings;
   const userAgent = `${PRODUCT}/${VERSION} (linux)`;
   const client = createRegistryClient(registryClientOptions(settings, userAgent));
   opened.defer(() => client.close());
-  const { content, images, snapshots, changesets, leases } = store;
   const transfer = createImageTransfer({
-    client,
-    content,
-    images,
-    snapshots,
-    changesets,
-    leases,
-    ...(settings.maxDownloads === undefined ? {} : { maxDownloads: settings.maxDownloads }),
-    ...(settings.maxUploads === undefined ? {} : { maxUploads: settings.maxUploads }),
+    ...{ client, content, images, snapshots, changesets, leases },
+    ...(maxDownloads === undefined ? {} : { maxDownloads }),
+    ...(maxUploads === undefined ? {} : { maxUploads }),
   });
   const networks = await openNetworks(base, opened);
-  const volumes = createVolumeStore({ db: store.db, root: settings.root, changesets });
-  const { db } = store;
-  const { root, execRoot } = settings;
-  const { runtime, log } = base;
+  const volumes = createVolumeStore({ db, root, changesets });
+  const stores = { db, images, snapshots, changesets, content, networks, volumes };
   const containers = await openContainers(
-    {
-      db,
-      images,
-      snapshots,
-      changesets,
-      content,
-      runtime,
-      networks,
-      volumes,
-      root,
-      execRoot,
-      events,
-      log,
-      applyChanges,
-    },
+    { ...stores, runtime, root, execRoot, events, log, applyChanges },
     opened,
   );
-  const uses = createContainerUses(containers);
-  const networkBackend = createNetworkBackend(networks, uses, events);
-  const volumeBackend = createVolumeBackend(
-    volumes,
-    uses,
-    events,
-    async (dir) => (await measureTree(dir)).sizeBytes,
-  );
   const builder = await openBuilder(base, { networks, transfer }, opened);
-  const imageBackend = createImageBackend({
+  opened.use(startCollector(leases, log));
+  return { userAgent, transfer, networks, volumes, containers, builder };
+}
+
+/** Joins the drivers to what the routes ask for. */
+async function connect(base: Base, drivers: Drivers): Promise<readonly Route[]> {
+  const { store, events, settings } = base;
+  const { transfer, networks, volumes, containers, builder, userAgent } = drivers;
+  const uses = createContainerUses(containers);
+  const measure = async (dir: string): Promise<number> => (await measureTree(dir)).sizeBytes;
+  const volumeBackend = createVolumeBackend(volumes, uses, events, measure);
+  const images = createImageBackend({
     store,
     transfer,
     archives: createArchives(store),
@@ -141,7 +138,7 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
   });
   const system = createSystemBackend({
     facts: await factsOf(base),
-    images: imageBackend,
+    images,
     events,
     countContainers: () => uses.counts(),
     listContainers: () => uses.list(),
@@ -152,11 +149,11 @@ async function openParts(base: Base, opened: AsyncDisposableStack): Promise<read
     system,
     events,
     transfer,
-    images: imageBackend,
+    images,
     build: { builder, events },
-    networks: networkBackend,
+    networks: createNetworkBackend(networks, uses, events),
     volumes: volumeBackend,
-    containers: createContainerBackend(containers, { store, networks, root }),
+    containers: createContainerBackend(containers, { store, networks, root: settings.root }),
     execs: containers,
   });
   return Object.values(groups).flat();
