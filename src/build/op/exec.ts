@@ -12,6 +12,7 @@ import { formatPlatform } from '#oci/platform/index.ts';
 import type { ExitStatus, StepRuntime } from '#runtime/process/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
 import type { ActiveSnapshot, SnapshotStore } from '#store/snapshot/types.ts';
+import type { FileClient } from './file/client.ts';
 import type { LayerDescriber } from './layers.ts';
 import type { BuildJob, BuildResult, StateResult } from './types.ts';
 
@@ -116,7 +117,7 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   dropEmptyCopyUp(active, 'etc');
   const name = `build/${id}`;
   lease.add({ kind: 'snapshot', key: name });
-  await snapshots.commit(key, name, { durable: false });
+  await commitMeasured(snapshots, job.files, active, name);
   return {
     kind: 'state',
     id,
@@ -155,6 +156,20 @@ function dropEmptyCopyUp(active: ActiveSnapshot, name: string): void {
 export function parentState(call: Call): StateResult | undefined {
   const input = call.inputs[0];
   return input?.kind === 'state' ? input : undefined;
+}
+
+/** Commits without waiting for the disk; the size is found in a thread, where a walk costs a tenth. */
+export async function commitMeasured(
+  snapshots: SnapshotStore,
+  files: FileClient,
+  active: ActiveSnapshot,
+  name: string,
+): Promise<void> {
+  const size =
+    snapshots.driver === 'overlay'
+      ? { sizeBytes: await files.call('measure', { dir: active.upperDir }) }
+      : {};
+  await snapshots.commit(active.key, name, { durable: false, ...size });
 }
 
 /** Removes the empty directory something was mounted at. */

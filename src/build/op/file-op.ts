@@ -8,7 +8,7 @@ import type { OpCall, OpDriver } from '#build/solver/types.ts';
 import type { KeyComponent } from '#build/types.ts';
 import type { Changesets } from '#store/changeset/types.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
-import { removeMountPoint } from './exec.ts';
+import { commitMeasured, removeMountPoint } from './exec.ts';
 import { isTarHeader } from './file/archive.ts';
 import type { SourceDigests } from './file/digest.ts';
 import type { FoundSource } from './file/session.ts';
@@ -75,7 +75,7 @@ async function runActions(options: FileOpOptions, call: Call, key: string): Prom
   const id = randomBytes(12).toString('hex');
   const active = `build-${id}`;
   await using cleanup = new AsyncDisposableStack();
-  const { upperDir } = await snapshots.prepare(active, parent?.snapshot);
+  const prepared = await snapshots.prepare(active, parent?.snapshot);
   cleanup.defer(() => snapshots.remove(active));
   let view: string | undefined;
   if (parent?.snapshot !== undefined && snapshots.driver === 'overlay') {
@@ -88,7 +88,7 @@ async function runActions(options: FileOpOptions, call: Call, key: string): Prom
     });
   }
   const target = await job.files.call('openTarget', {
-    upper: upperDir,
+    upper: prepared.upperDir,
     ...(view === undefined ? {} : { view }),
   });
   cleanup.defer(() => job.files.call('closeTarget', target));
@@ -99,7 +99,7 @@ async function runActions(options: FileOpOptions, call: Call, key: string): Prom
   signal.throwIfAborted();
   const name = `build/${key}`;
   const sourceHash = await hashSources(call);
-  await snapshots.commit(active, name, { durable: false });
+  await commitMeasured(snapshots, job.files, prepared, name);
   return {
     kind: 'state',
     id: key,

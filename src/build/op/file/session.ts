@@ -5,6 +5,7 @@ import { createExcluder, openTree, resolvePath, type Tree, type TreeSpec } from 
 import { type ArchiveGuess, guessArchive } from './archive.ts';
 import { Copier, makeDirectory, writeText } from './copy.ts';
 import { type SourceDigests, SourceHasher } from './digest.ts';
+import { measureFiles } from './measure.ts';
 import { parseMode } from './mode.ts';
 import { type Owner, parseOwner } from './owner.ts';
 import { findSources, type Source, type SourceRequest } from './sources.ts';
@@ -196,6 +197,11 @@ export class FileSession {
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** Bytes of the files below a directory of ours. */
+  measure(call: { readonly dir: string }): number {
+    return measureFiles(call.dir);
   }
 
   list(call: { readonly tree: number; readonly path: string }): readonly string[] {
