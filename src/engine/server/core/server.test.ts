@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -388,24 +388,5 @@ describe('wire', () => {
     assert.equal(await status({ Origin: 'http://evil.example' }, 'POST', '/echo'), 403);
     assert.equal(await status({ 'Sec-Fetch-Site': 'cross-site' }, 'POST', '/echo'), 403);
     assert.equal(await status({}, 'POST', '/echo'), 200);
-  });
-});
-
-describe('listening', () => {
-  it('makes a socket of mode 0660, replaces a stale one, refuses one that answers', async () => {
-    assert.equal(statSync(socketPath).mode & 0o777, 0o660);
-    const other = createEngineServer({ routes: [], log: silentLog(), product: 't' });
-    await assert.rejects(other.listen({ kind: 'unix', path: socketPath }), /another daemon answers there/);
-    const file = join(dir, 'file');
-    writeFileSync(file, '');
-    await assert.rejects(
-      other.listen({ kind: 'unix', path: file }),
-      /a file that is no socket is in the way/,
-    );
-  });
-
-  it('refuses plain TCP that others can reach', async () => {
-    const other = createEngineServer({ routes: [], log: silentLog(), product: 't' });
-    await assert.rejects(other.listen({ kind: 'tcp', host: '0.0.0.0', port: 0 }), /needs mutual TLS/);
   });
 });

@@ -22,6 +22,8 @@ import type { EngineServer, EngineServerOptions, Listener, Route } from './types
 const VERSION_PREFIX = /^\/v([0-9]{1,4}\.[0-9]{1,4})(?=\/|$)/;
 /** A connection without a request is closed after this time. */
 const IDLE_MS = 60_000;
+/** When the engine stops, taken-over connections get this long to deliver what was written. */
+const TAKEN_OVER_GRACE_MS = 250;
 const NEWEST = checkApiVersion(API_VERSION);
 
 /** Serves routes with Docker's rules of versions, errors and hijacking. Nothing listens before `listen`. */
@@ -40,6 +42,7 @@ class HttpEngineServer implements EngineServer {
   readonly #serving: Serving[] = [];
   readonly #running = new Set<AbortController>();
   readonly #sockets = new Set<Socket>();
+  readonly #takenOver = new Set<Socket>();
   #closed = false;
 
   constructor(options: EngineServerOptions) {
@@ -60,11 +63,14 @@ class HttpEngineServer implements EngineServer {
     const ended = this.#serving.map(({ server }) => new Promise<void>((done) => server.close(() => done())));
     for (const { server } of this.#serving) server.closeIdleConnections();
     for (const abort of this.#running) abort.abort(new CodedError('aborted', 'the daemon is stopping'));
-    const timer = setTimeout(() => {
-      for (const socket of this.#sockets) socket.destroy();
-    }, options.graceMs ?? 2000);
+    // A connection that was taken over has no request that could end.
+    for (const socket of this.#takenOver) socket.end();
+    const timers = [
+      setTimeout(() => destroyAll(this.#takenOver), TAKEN_OVER_GRACE_MS),
+      setTimeout(() => destroyAll(this.#sockets), options.graceMs ?? 2000),
+    ];
     await Promise.all(ended);
-    clearTimeout(timer);
+    for (const timer of timers) clearTimeout(timer);
   }
 
   #createServer(listener: Listener): Server | TlsServer {
@@ -158,7 +164,11 @@ class HttpEngineServer implements EngineServer {
         upgrade,
         log: this.#options.log,
         abort: life.abort,
-        onHijack: life.followConnection,
+        onHijack: () => {
+          life.followConnection();
+          this.#takenOver.add(request.socket);
+          request.socket.once('close', () => this.#takenOver.delete(request.socket));
+        },
       });
       await route.handler(context);
       if (!context.hijacked && !response.writableEnded) response.end();
@@ -239,6 +249,10 @@ function followClient(
     socket.once('close', gone);
   };
   return { abort, followConnection, stop };
+}
+
+function destroyAll(sockets: Iterable<Socket>): void {
+  for (const socket of sockets) socket.destroy();
 }
 
 /** How long a client may go on sending a body that nobody wants. */
