@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +32,13 @@ describe('listening', () => {
     await first.listen({ kind: 'unix', path });
     assert.equal(statSync(path).mode & 0o777, 0o660);
     await assert.rejects(create().listen({ kind: 'unix', path }), /another daemon answers there/);
+    // A socket file whose server ended without removing it.
+    const stale = join(dir, 'stale.sock');
+    renameSync(path, stale);
     await first.close();
+    const second = create();
+    assert.equal(await second.listen({ kind: 'unix', path: stale }), stale);
+    await second.close();
     const file = join(dir, 'file');
     writeFileSync(file, '');
     await assert.rejects(
