@@ -58,6 +58,12 @@ export class NetworkDefinitions {
     return network;
   }
 
+  /** Stores another version of a network. */
+  replace(network: Network): void {
+    this.#db.run('UPDATE networks SET document = ? WHERE id = ?', JSON.stringify(network), network.id);
+    this.#networks.set(network.id, network);
+  }
+
   delete(network: Network): void {
     this.#db.run('DELETE FROM networks WHERE id = ?', network.id);
     this.#networks.delete(network.id);

@@ -179,3 +179,27 @@ test('closing without endpoints leaves no bridge, no rule and no namespace', { s
   const tables = execFileSync('nft', ['list', 'tables']).toString();
   assert.equal(tables.includes((bridge.bridgeName ?? '?').replace('sw-', 'slipway_')), false);
 });
+
+test('two engines that chose the same subnet before either raised its bridge do not meet', {
+  skip,
+}, async (context) => {
+  const [first, second] = [await open(context), await open(context)];
+  const bridges = [first, second].map(({ networks }) => networks.getNetwork('bridge'));
+  assert.equal(bridges[0]?.subnet, bridges[1]?.subnet, 'nobody has raised one yet');
+  const attached = [];
+  for (const { networks } of [first, second]) {
+    const sandbox = await networks.acquireSandbox();
+    const networkId = networks.getNetwork('bridge').id;
+    const endpoint = await networks.attach(sandbox, {
+      networkId,
+      containerId: 'c',
+      containerName: 'c',
+      ports: [],
+    });
+    attached.push({ networks, sandbox, endpoint });
+  }
+  const [one, two] = attached.map(({ endpoint }) => endpoint.gateway);
+  assert.notEqual(one, two);
+  assert.equal(second.networks.getNetwork('bridge').gateway, two, 'the definition says the same');
+  for (const { networks, sandbox } of attached) await networks.releaseSandbox(sandbox);
+});

@@ -124,6 +124,7 @@ class BridgeNetworks implements NetworkStore {
       bridgeName: options.options?.[BRIDGE_OPTION] ?? `sw-${randomBytes(6).toString('hex')}`,
       subnet: formatSubnet(subnet),
       gateway,
+      isSubnetChosen: options.subnet === undefined && options.gateway === undefined,
       options: options.options ?? {},
       labels: options.labels ?? {},
     });
@@ -166,7 +167,7 @@ class BridgeNetworks implements NetworkStore {
         `cannot attach to the ${network.driver} network "${network.name}"`,
       );
     const bridgeIndex = this.#ensureBridge(network);
-    const endpoint = this.#planEndpoint(network, sandbox, options);
+    const endpoint = this.#planEndpoint(this.#definitions.get(network.id), sandbox, options);
     // The address is taken from here on: a second attach sees it while this one still binds ports.
     this.#endpoints.put(endpoint);
     try {
@@ -250,6 +251,7 @@ class BridgeNetworks implements NetworkStore {
         bridgeName,
         subnet: formatSubnet(subnet),
         gateway: toAddress(subnet.base + 1),
+        isSubnetChosen: this.#options.defaultSubnet === undefined,
         options: {
           [BRIDGE_OPTION]: bridgeName,
           [MASQUERADE_OPTION]: 'true',
@@ -262,11 +264,8 @@ class BridgeNetworks implements NetworkStore {
   }
 
   #subnetFor(asked: string | undefined): Subnet {
-    const own = this.#definitions
-      .list()
-      .flatMap((network) => (network.subnet === undefined ? [] : [parseSubnet(network.subnet)]));
-    if (asked === undefined)
-      return chooseSubnet([...own, ...parseRoutes(readFileSync('/proc/net/route', 'utf8'))]);
+    const own = subnetsOf(this.#definitions.list());
+    if (asked === undefined) return chooseSubnet([...own, ...hostRoutes()]);
     const subnet = parseSubnet(asked);
     if (own.some((other) => overlaps(other, subnet))) {
       throw new CodedError(
@@ -364,7 +363,9 @@ class BridgeNetworks implements NetworkStore {
     return index;
   }
 
-  #raiseBridge(network: Network): number {
+  #raiseBridge(wanted: Network): number {
+    const isNew = this.#socket().findLink(wanted.bridgeName ?? '') === undefined;
+    const network = isNew ? this.#withFreeSubnet(wanted) : wanted;
     const [name, gateway, subnet] = [
       network.bridgeName ?? '',
       network.gateway ?? '',
@@ -378,6 +379,28 @@ class BridgeNetworks implements NetworkStore {
     // A port published on 127.0.0.1 is reached through the bridge with a loopback source.
     writeFileSync(`/proc/sys/net/ipv4/conf/${name}/route_localnet`, '1');
     return index;
+  }
+
+  /** The network, with another subnet when somebody else on this host has taken its own since it was defined. */
+  #withFreeSubnet(network: Network): Network {
+    const subnet = parseSubnet(network.subnet ?? '');
+    const routes = hostRoutes();
+    if (!routes.some((route) => overlaps(route, subnet)) || this.#endpoints.of(network.id).length > 0)
+      return network;
+    if (network.isSubnetChosen !== true) {
+      throw new CodedError(
+        'failed_precondition',
+        `cannot raise network ${network.name}: its subnet ${network.subnet} is in use on this host`,
+        {
+          help: { id: 'network/subnet-taken', fix: ['ip route', `slipway network rm ${network.name}`] },
+        },
+      );
+    }
+    const others = this.#definitions.list().filter(({ id }) => id !== network.id);
+    const free = chooseSubnet([...routes, ...subnetsOf(others)]);
+    const moved = { ...network, subnet: formatSubnet(free), gateway: toAddress(free.base + 1) };
+    this.#definitions.replace(moved);
+    return moved;
   }
 
   #drawFirewall(): void {
@@ -418,6 +441,14 @@ class BridgeNetworks implements NetworkStore {
     this.#firewall ??= openFirewall();
     return this.#firewall;
   }
+}
+
+function hostRoutes(): Subnet[] {
+  return parseRoutes(readFileSync('/proc/net/route', 'utf8'));
+}
+
+function subnetsOf(networks: readonly Network[]): Subnet[] {
+  return networks.flatMap((network) => (network.subnet === undefined ? [] : [parseSubnet(network.subnet)]));
 }
 
 function publishedOf(endpoint: StoredEndpoint): PublishedPort[] {

@@ -16,6 +16,8 @@ export interface Network {
   readonly bridgeName: string | undefined;
   readonly subnet: string | undefined;
   readonly gateway: string | undefined;
+  /** Nobody asked for this subnet: another one is taken should it be in use when the bridge is raised. */
+  readonly isSubnetChosen?: boolean;
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly createdAt: Date;
