@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
@@ -200,6 +200,25 @@ describe('push and pull', { skip: options.skip || NEEDS_DOCKER_REGISTRY }, () =>
         );
         assert.equal(daemon.docker(['manifest', 'inspect', '--insecure', name]).code, 0);
       });
+    });
+  });
+});
+
+const NEEDS_SKOPEO = spawnSync('skopeo', ['--version']).status === 0 ? false : 'skopeo is not installed';
+
+describe('skopeo', { skip: options.skip || NEEDS_SKOPEO }, () => {
+  it('copies an image out of the engine and into it', async () => {
+    await withDaemon(async (daemon) => {
+      const { id } = load(daemon, 'box:v1');
+      const copy = (...args: string[]): void => {
+        const { status, stderr } = spawnSync('skopeo', ['--insecure-policy', 'copy', ...args], {
+          encoding: 'utf8',
+        });
+        assert.equal(status, 0, stderr);
+      };
+      copy('--src-daemon-host', daemon.host, 'docker-daemon:box:v1', `dir:${daemon.dir}/out`);
+      copy('--dest-daemon-host', daemon.host, `dir:${daemon.dir}/out`, 'docker-daemon:copied:v2');
+      assert.equal(daemon.dockerOk(['images', '--no-trunc', '-q', 'copied:v2']), id);
     });
   });
 });

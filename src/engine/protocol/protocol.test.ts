@@ -77,6 +77,11 @@ describe('versions', () => {
   }
 });
 
+it('the version that skopeo pins is served as our oldest', () => {
+  assert.deepEqual(checkApiVersion('1.22'), { major: 1, minor: 24 });
+  assert.throws(() => checkApiVersion('1.21'), { code: 'invalid_argument' });
+});
+
 describe('time', () => {
   const now = new Date('2026-01-02T03:04:05Z');
   const rows: readonly [string, string][] = [

@@ -6,6 +6,9 @@ export const API_VERSION = '1.47';
 /** Oldest version we serve. */
 export const MIN_API_VERSION = '1.24';
 
+/** Debian's skopeo asks for this one whatever is announced, and uses only what 1.24 has. */
+const PINNED_BY_SKOPEO = '1.22';
+
 /** A version such as 1.47. */
 export interface ApiVersion {
   readonly major: number;
@@ -28,7 +31,7 @@ export function compareApiVersions(a: ApiVersion, b: ApiVersion): number {
  * @throws {CodedError} `invalid_argument` with Docker's text when we do not serve it.
  */
 export function checkApiVersion(text: string): ApiVersion {
-  const asked = parseApiVersion(text);
+  const asked = parseApiVersion(text === PINNED_BY_SKOPEO ? MIN_API_VERSION : text);
   if (compareApiVersions(asked, parseApiVersion(MIN_API_VERSION)) < 0) {
     throw new CodedError(
       'invalid_argument',
