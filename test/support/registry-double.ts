@@ -3,6 +3,8 @@ import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { CredentialSource, Credentials } from '#registry/auth/types.ts';
+import { createRegistryClient } from '#registry/client/index.ts';
+import type { RegistryClient, RegistryClientOptions, RepositoryClient } from '#registry/client/types.ts';
 
 /** What the double received. */
 export interface SeenRequest {
@@ -183,4 +185,27 @@ function answerUpload(
   if (sha256Of(whole) !== digest) return sendError(response, 400, 'DIGEST_INVALID', 'digest did not match');
   blobs.set(digest, whole);
   return response.writeHead(201, { location: `/blobs/${digest}` }).end();
+}
+
+/** Retries that do not slow a test down. */
+export const FAST: RegistryClientOptions = { retry: { baseDelayMs: 1, attempts: 4 } };
+/** What `openDouble` signs in with. */
+export const SECRET: Credentials = { username: 'user', password: 'secret' };
+
+/** A client that closes itself. */
+export function clientOf(options: RegistryClientOptions = FAST): RegistryClient & AsyncDisposable {
+  const client = createRegistryClient(options);
+  return Object.assign(client, { [Symbol.asyncDispose]: () => client.close() });
+}
+
+/** `team/app` on a double, with `SECRET` for that host. */
+export function openDouble(
+  client: RegistryClient,
+  host: string,
+  access: 'pull' | 'push' = 'pull',
+): Promise<RepositoryClient> {
+  return client.openRepository(
+    { registry: host, repository: 'team/app' },
+    { credentials: credentialsOf([host], SECRET), access },
+  );
 }

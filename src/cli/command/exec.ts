@@ -1,4 +1,5 @@
 import { CodedError } from '#base/errors/index.ts';
+import type { EngineClient, HijackedStream } from '#engine/client/index.ts';
 import { environmentOf } from './container-body.ts';
 import { startExitCode } from './run.ts';
 import { followSize } from './run-attached.ts';
@@ -59,16 +60,7 @@ export const exec: Command = {
       await engine.call('POST', `/exec/${id}/start`, { json: { Detach: true, Tty: tty } });
       return 0;
     }
-    const stream = await engine
-      .hijack('POST', `/exec/${id}/start`, { json: { Detach: false, Tty: tty } })
-      .catch((error: unknown) => {
-        throw error instanceof CodedError
-          ? new CodedError(error.code, error.message, {
-              help: error.help,
-              data: { ...error.data, exitCode: startExitCode(error) },
-            })
-          : error;
-      });
+    const stream = await startExec(engine, id, tty);
     const joined = joinStreams(context, stream, { tty, stdin, stdout: true, stderr: true, detachKeys });
     const stopResize = tty ? followSize(context, engine, `/exec/${id}`) : () => undefined;
     try {
@@ -81,3 +73,13 @@ export const exec: Command = {
     return code ?? 0;
   },
 };
+
+async function startExec(engine: EngineClient, id: string, tty: boolean): Promise<HijackedStream> {
+  try {
+    return await engine.hijack('POST', `/exec/${id}/start`, { json: { Detach: false, Tty: tty } });
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    const data = { ...error.data, exitCode: startExitCode(error) };
+    throw new CodedError(error.code, error.message, { help: error.help, data });
+  }
+}

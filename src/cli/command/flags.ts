@@ -67,30 +67,37 @@ export function parseLine(
         add(flag, flag.kind === 'bool' ? 'true' : flag.kind === 'optional' ? '' : next(flag, `--${name}`));
       continue;
     }
-    for (let at = 1; at < word.length; at++) {
-      const short = word[at] ?? '';
-      const flag = known.find((one) => one.short === short);
-      if (flag === undefined && short === 'h') {
-        wantsHelp = true;
-        break;
-      }
-      if (flag === undefined) throw usageError(`unknown shorthand flag: '${short}' in ${word}`);
-      const rest = word.slice(at + 1);
-      if (flag.kind === 'bool' && !rest.startsWith('=')) {
-        add(flag, 'true');
-        continue;
-      }
-      const shown = `-${short}, --${flag.name}`;
-      if (rest === '') add(flag, next(flag, `'${short}' in ${word}`));
-      else {
-        const value = rest.replace(/^=/, '');
-        checkValue(flag, value, shown);
-        add(flag, value);
-      }
-      break;
-    }
+    wantsHelp = readShort(word, known, add, next) || wantsHelp;
   }
   return { args, flags: makeFlags(known, values), wantsHelp };
+}
+
+/** `-abc`, `-n5`, `-n=5`, `-n 5`; returns whether help was asked for. */
+function readShort(
+  word: string,
+  known: readonly Flag[],
+  add: (flag: Flag, value: string) => void,
+  next: (flag: Flag, shown: string) => string,
+): boolean {
+  for (let at = 1; at < word.length; at++) {
+    const short = word[at] ?? '';
+    const flag = known.find((one) => one.short === short);
+    if (flag === undefined && short === 'h') return true;
+    if (flag === undefined) throw usageError(`unknown shorthand flag: '${short}' in ${word}`);
+    const rest = word.slice(at + 1);
+    if (flag.kind === 'bool' && !rest.startsWith('=')) {
+      add(flag, 'true');
+      continue;
+    }
+    if (rest === '') add(flag, next(flag, `'${short}' in ${word}`));
+    else {
+      const value = rest.replace(/^=/, '');
+      checkValue(flag, value, `-${short}, --${flag.name}`);
+      add(flag, value);
+    }
+    break;
+  }
+  return false;
 }
 
 function checkValue(flag: Flag, value: string, shown: string): void {

@@ -60,81 +60,106 @@ const EXPIRY_MARGIN_S = 5;
 
 /** Makes the authorizer of one registry origin and one set of credentials. */
 export function createAuthorizer(options: AuthorizerOptions): Authorizer {
-  const now = options.now ?? (() => performance.now());
-  const tokens = new Map<string, CachedToken>();
-  const waiting = new Map<string, Promise<string>>();
-  let scheme: 'unknown' | 'basic' | 'bearer' = 'unknown';
-  let service: BearerService | undefined;
-  let withheld: string | undefined;
-  let identityToken: string | undefined;
+  return new OriginAuthorizer(options);
+}
 
-  const bearerToken = async (scopes: readonly string[], signal: AbortSignal | undefined): Promise<string> => {
+class OriginAuthorizer implements Authorizer {
+  identityToken: string | undefined;
+  withheld: string | undefined;
+  readonly #options: AuthorizerOptions;
+  readonly #now: () => number;
+  readonly #tokens = new Map<string, CachedToken>();
+  readonly #waiting = new Map<string, Promise<string>>();
+  #scheme: 'unknown' | 'basic' | 'bearer' = 'unknown';
+  #service: BearerService | undefined;
+
+  constructor(options: AuthorizerOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => performance.now());
+  }
+
+  async authorize(scopes: readonly string[], signal?: AbortSignal): Promise<string | undefined> {
+    const { credentials, registry } = this.#options;
+    if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
+    if (this.#scheme === 'unknown') return undefined;
+    if (this.#scheme === 'bearer') return `Bearer ${await this.#bearerToken(scopes, signal)}`;
+    const { username = '', password = '' } = credentials ?? {};
+    if (username === '' && password === '') throw noBasicCredentials(registry);
+    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  }
+
+  learn(
+    headers: string | readonly string[] | undefined,
+    scopes: readonly string[],
+    sent: string | undefined,
+  ): boolean {
+    const challenges = parseChallenges(headers);
+    const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
+    const read = bearer === undefined ? undefined : readBearer(bearer, this.#options.registry);
+    if (read !== undefined) return this.#learnBearer(read, bearer?.parameters['error'], scopes, sent);
+    if (!challenges.some(({ scheme }) => scheme === 'basic')) return false;
+    this.#scheme = 'basic';
+    return sent === undefined || !sent.startsWith('Basic ');
+  }
+
+  #learnBearer(
+    read: BearerService,
+    error: string | undefined,
+    scopes: readonly string[],
+    sent: string | undefined,
+  ): boolean {
+    const known = this.#scheme === 'bearer' && this.#service?.realm.href === read.realm.href;
+    this.#service = read;
+    this.#scheme = 'bearer';
+    if (this.#options.credentials?.registryToken) return false;
+    if (!known || sent === undefined || !sent.startsWith('Bearer ')) return true;
+    // Our token was refused. A stale one is worth one more try; a too narrow one is an answer.
+    if (error === 'insufficient_scope') return false;
+    const key = keyOf(scopes);
+    return sent === `Bearer ${this.#tokens.get(key)?.token}` && this.#tokens.delete(key);
+  }
+
+  async #bearerToken(scopes: readonly string[], signal: AbortSignal | undefined): Promise<string> {
+    const service = this.#service;
     if (service === undefined) throw new CodedError('internal', 'no token service is known');
     const wanted = scopes.length === 0 && service.challengeScope ? [service.challengeScope] : scopes;
-    const key = [...wanted].sort().join(' ');
-    const cached = tokens.get(key);
-    if (cached !== undefined && cached.expiresAt > now()) return cached.token;
-    const pending = waiting.get(key);
+    const key = keyOf(wanted);
+    const cached = this.#tokens.get(key);
+    if (cached !== undefined && cached.expiresAt > this.#now()) return cached.token;
+    const pending = this.#waiting.get(key);
     if (pending !== undefined) return pending;
-    const trusted = isTrustedRealm(service.realm, options.registry, options.knownRealms);
-    const credentials = trusted ? options.credentials : undefined;
-    if (!trusted && options.credentials !== undefined) {
-      withheld = `the registry names ${service.realm.origin} as its token service, which is not part of ${options.registry.host}: the stored credentials were not sent`;
-    }
-    const started = now();
-    const request = fetchToken(service, wanted, credentials, options, signal).then((answer) => {
-      tokens.set(key, {
-        token: answer.token,
-        expiresAt: started + Math.max(answer.expiresInS - EXPIRY_MARGIN_S, 1) * 1000,
-      });
-      identityToken ??= answer.refreshToken;
-      return answer.token;
-    });
-    waiting.set(key, request);
+    const request = this.#fetch(service, wanted, key, signal);
+    this.#waiting.set(key, request);
     try {
       return await request;
     } finally {
-      waiting.delete(key);
+      this.#waiting.delete(key);
     }
-  };
+  }
 
-  return {
-    async authorize(scopes, signal) {
-      if (options.credentials?.registryToken) return `Bearer ${options.credentials.registryToken}`;
-      if (scheme === 'unknown') return undefined;
-      if (scheme === 'bearer') return `Bearer ${await bearerToken(scopes, signal)}`;
-      const { username = '', password = '' } = options.credentials ?? {};
-      if (username === '' && password === '') throw noBasicCredentials(options.registry);
-      return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-    },
-    learn(headers, scopes, sent) {
-      const challenges = parseChallenges(headers);
-      const bearer = challenges.find(({ scheme: name }) => name === 'bearer');
-      const read = bearer === undefined ? undefined : readBearer(bearer, options.registry);
-      if (read !== undefined) {
-        const known = scheme === 'bearer' && service?.realm.href === read.realm.href;
-        service = read;
-        scheme = 'bearer';
-        if (options.credentials?.registryToken) return false;
-        if (!known || sent === undefined || !sent.startsWith('Bearer ')) return true;
-        // Our token was refused. A stale one is worth one more try; a too narrow one is an answer.
-        if (bearer?.parameters['error'] === 'insufficient_scope') return false;
-        const key = [...scopes].sort().join(' ');
-        return sent === `Bearer ${tokens.get(key)?.token}` && tokens.delete(key);
-      }
-      if (challenges.some(({ scheme: name }) => name === 'basic')) {
-        scheme = 'basic';
-        return sent === undefined || !sent.startsWith('Basic ');
-      }
-      return false;
-    },
-    get identityToken() {
-      return identityToken;
-    },
-    get withheld() {
-      return withheld;
-    },
-  };
+  async #fetch(
+    service: BearerService,
+    scopes: readonly string[],
+    key: string,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
+    const { registry, knownRealms } = this.#options;
+    const trusted = isTrustedRealm(service.realm, registry, knownRealms);
+    const credentials = trusted ? this.#options.credentials : undefined;
+    if (!trusted && this.#options.credentials !== undefined) {
+      this.withheld = `the registry names ${service.realm.origin} as its token service, which is not part of ${registry.host}: the stored credentials were not sent`;
+    }
+    const started = this.#now();
+    const answer = await fetchToken(service, scopes, credentials, this.#options, signal);
+    const lastsMs = Math.max(answer.expiresInS - EXPIRY_MARGIN_S, 1) * 1000;
+    this.#tokens.set(key, { token: answer.token, expiresAt: started + lastsMs });
+    this.identityToken ??= answer.refreshToken;
+    return answer.token;
+  }
+}
+
+function keyOf(scopes: readonly string[]): string {
+  return [...scopes].sort().join(' ');
 }
 
 function readBearer(challenge: Challenge, registry: URL): BearerService | undefined {

@@ -6,33 +6,15 @@ import { parseDigest } from '#oci/digest/index.ts';
 import { encodeDocument, MEDIA } from '#oci/manifest/index.ts';
 import {
   anonymous,
-  credentialsOf,
+  clientOf,
+  FAST,
+  openDouble,
   type RegistryDouble,
+  SECRET,
   sendError,
   sha256Of,
   startRegistryDouble,
 } from '../../../test/support/registry-double.ts';
-import { createRegistryClient } from './index.ts';
-import type { RegistryClient, RegistryClientOptions, RepositoryClient } from './types.ts';
-
-const FAST = { retry: { baseDelayMs: 1, attempts: 4 } };
-const SECRET = { username: 'user', password: 'secret' };
-
-function clientOf(options: RegistryClientOptions = FAST): RegistryClient & AsyncDisposable {
-  const client = createRegistryClient(options);
-  return { ...client, [Symbol.asyncDispose]: () => client.close() };
-}
-
-function open(
-  client: RegistryClient,
-  host: string,
-  access: 'pull' | 'push' = 'pull',
-): Promise<RepositoryClient> {
-  return client.openRepository(
-    { registry: host, repository: 'team/app' },
-    { credentials: credentialsOf([host], SECRET), access },
-  );
-}
 
 function addManifest(double: RegistryDouble, tag = 'v1'): { bytes: Buffer; digest: string } {
   const config = Buffer.from('{}');
@@ -60,7 +42,7 @@ test('a manifest is resolved with HEAD and its bytes are kept as they are', asyn
   await using double = await startRegistryDouble();
   await using client = clientOf();
   const { bytes, digest } = addManifest(double);
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   assert.deepEqual(await repository.resolveManifest('v1'), {
     mediaType: MEDIA.dockerManifest,
     digest,
@@ -77,7 +59,7 @@ test('other bytes than the digest names are refused', async () => {
   const { digest } = addManifest(double);
   const other = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [] }));
   double.manifests.set(`team/app ${digest}`, { bytes: other, type: MEDIA.ociIndex });
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   await assert.rejects(repository.fetchManifest(digest), /manifest verification failed for digest sha256:/);
 });
 
@@ -95,7 +77,7 @@ test('an endless manifest is cut off at the limit', async () => {
     pump();
     return true;
   };
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   await assert.rejects(repository.fetchManifest('v1'), /larger than 4194304 bytes/);
 });
 
@@ -117,7 +99,7 @@ test('a token is asked for once, with our scope, and goes with each later reques
     sendError(response, 401, 'UNAUTHORIZED', 'authentication required');
     return true;
   };
-  const repository = await open(client, double.host, 'push');
+  const repository = await openDouble(client, double.host, 'push');
   await Promise.all([repository.resolveManifest('v1'), repository.fetchManifest('v1')]);
   assert.equal(tokens.length, 1);
   assert.match(tokens[0] ?? '', /service=double&scope=repository%3Ateam%2Fapp%3Apull%2Cpush&account=user/);
@@ -135,7 +117,7 @@ test('a realm on another host gets no credentials, and the error says so', async
     sendError(response, 401, 'UNAUTHORIZED', 'authentication required');
     return true;
   };
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   await assert.rejects(repository.fetchManifest('v1'), /unauthorized: authentication required/);
   assert.deepEqual(
     evil.seen.map(({ authorization }) => authorization),
@@ -163,7 +145,7 @@ test('a blob redirect to another host is followed without credentials; its chall
       response.writeHead(307, { location: `http://${storage.host}/v2/a/blobs/${digest}` }).end(),
     );
   };
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   const { body } = await repository.openBlob(digest);
   assert.deepEqual(await collect(body), bytes);
   assert.equal(storage.seen[0]?.authorization, undefined);
@@ -176,40 +158,13 @@ test('a blob redirect to another host is followed without credentials; its chall
   assert.ok(storage.seen.every(({ authorization }) => authorization === undefined));
 });
 
-test('an upload Location on another host gets no credentials', async () => {
-  await using double = await startRegistryDouble();
-  await using storage = await startRegistryDouble();
-  await using client = clientOf();
-  double.intercept = (request, response) => {
-    if (request.headers.authorization === undefined) {
-      response.setHeader('www-authenticate', 'Basic realm="x"');
-      sendError(response, 401, 'UNAUTHORIZED', 'authentication required');
-      return true;
-    }
-    if (request.method !== 'POST') return false;
-    const location = `http://${storage.host}/v2/team/app/blobs/uploads/9`;
-    return Boolean(response.writeHead(202, { location }).end());
-  };
-  const bytes = Buffer.from('blob');
-  const repository = await open(client, double.host, 'push');
-  await repository.uploadBlob({ digest: parseDigest(sha256Of(bytes)), size: 4 }, () => one(bytes));
-  assert.deepEqual(storage.blobs.get(sha256Of(bytes)), bytes);
-  assert.ok(
-    storage.seen.length > 0 && storage.seen.every(({ authorization }) => authorization === undefined),
-  );
-});
-
-async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
-
 test('a blob is read from an offset, and a server that ignores the range says so', async () => {
   await using double = await startRegistryDouble();
   await using client = clientOf();
   const bytes = Buffer.from('0123456789');
   const digest = parseDigest(sha256Of(bytes));
   double.blobs.set(digest, bytes);
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   const part = await repository.openBlob(digest, { offset: 4 });
   assert.equal(part.offset, 4);
   assert.equal((await collect(part.body)).toString(), '456789');
@@ -231,7 +186,7 @@ test('429 with a short Retry-After and 503 are tried again; a long Retry-After i
     sendError(response, failures === 1 ? 429 : 503, 'TOOMANYREQUESTS', 'slow down');
     return true;
   };
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   assert.equal((await repository.fetchManifest('v1')).kind, 'manifest');
   double.intercept = (request, response) => {
     if (!request.url?.includes('/manifests/')) return false;
@@ -249,68 +204,10 @@ test('429 with a short Retry-After and 503 are tried again; a long Retry-After i
   assert.equal(double.seen.length, before + 1);
 });
 
-test('a blob is uploaded whole, in chunks where the registry refuses that, and again after a reset', async () => {
-  await using double = await startRegistryDouble();
-  await using client = clientOf();
-  const bytes = Buffer.alloc(300_000, 'x');
-  const descriptor = { digest: parseDigest(sha256Of(bytes)), size: bytes.byteLength };
-  const repository = await open(client, double.host, 'push');
-  const sent: number[] = [];
-  await repository.uploadBlob(descriptor, () => one(bytes), { onProgress: (n) => sent.push(n) });
-  assert.equal(sent.at(-1), bytes.byteLength);
-  assert.deepEqual(
-    double.seen.map(({ method }) => method),
-    ['GET', 'POST', 'PUT'],
-  );
-
-  double.blobs.clear();
-  double.intercept = (request, response, body) => {
-    if (request.method !== 'PUT' || body.byteLength === 0) return false;
-    sendError(response, 413, 'SIZE_INVALID', 'too large');
-    return true;
-  };
-  await repository.uploadBlob(descriptor, () => one(bytes));
-  assert.deepEqual(double.blobs.get(descriptor.digest), bytes);
-
-  double.blobs.clear();
-  let resets = 2;
-  double.intercept = (request) => {
-    if (request.method !== 'PUT' || resets-- <= 0) return false;
-    request.socket.destroy();
-    return true;
-  };
-  await repository.uploadBlob(descriptor, () => one(bytes));
-  assert.deepEqual(double.blobs.get(descriptor.digest), bytes);
-});
-
-test('bytes that cannot be read here end an upload at once with their own error', async () => {
-  await using double = await startRegistryDouble();
-  await using client = clientOf();
-  const repository = await open(client, double.host, 'push');
-  const broken = async function* (): AsyncGenerator<Uint8Array> {
-    yield Buffer.from('x');
-    throw new CodedError('data_loss', 'the layer is broken');
-  };
-  const digest = parseDigest(sha256Of('xy'));
-  await assert.rejects(repository.uploadBlob({ digest, size: 2 }, broken), /the layer is broken/);
-});
-
-test('a blob is mounted from another repository, with pull on it in the scope, or not', async () => {
-  await using double = await startRegistryDouble();
-  await using client = clientOf();
-  const bytes = Buffer.from('shared');
-  const digest = parseDigest(sha256Of(bytes));
-  const repository = await open(client, double.host, 'push');
-  assert.equal(await repository.mountBlob(digest, 'team/base'), false);
-  double.blobs.set(digest, bytes);
-  assert.equal(await repository.mountBlob(digest, 'team/base'), true);
-  assert.match(double.seen.at(-1)?.url ?? '', /\?mount=sha256%3A[0-9a-f]+&from=team%2Fbase$/);
-});
-
 test('Basic without stored credentials, no rights and an absent tag have the texts of Docker', async () => {
   await using double = await startRegistryDouble();
   await using client = clientOf();
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   await assert.rejects(
     repository.resolveManifest('none'),
     /^CodedError: manifest unknown: manifest unknown$/,
@@ -367,7 +264,7 @@ test('a closed port is told with its address, as Docker tells it', async () => {
   const double = await startRegistryDouble();
   await double[Symbol.asyncDispose]();
   await assert.rejects(
-    open(client, double.host),
+    openDouble(client, double.host),
     (error: Error) =>
       error.message ===
         `Get "http://${double.host}/v2/": dial tcp ${double.host}: connect: connection refused` ||
@@ -391,7 +288,7 @@ test('a mirror is asked first, without the credentials of the registry, and the 
       return true;
     };
   }
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   assert.equal((await repository.resolveManifest('v1')).digest, digest);
   assert.equal(double.seen.length, 0);
   assert.equal((await repository.resolveManifest('v2')).digest, digest);
@@ -403,7 +300,7 @@ test('an abort ends a request and rejects with its own reason', async () => {
   await using double = await startRegistryDouble();
   await using client = clientOf();
   double.intercept = (request) => request.url?.includes('/manifests/') ?? false;
-  const repository = await open(client, double.host);
+  const repository = await openDouble(client, double.host);
   const reason = new Error('enough');
   const controller = new AbortController();
   const pending = repository.fetchManifest('v1', controller.signal);

@@ -17,95 +17,118 @@ const MAX_AUTHORIZERS = 64;
 
 /** Makes a registry client. It holds connections and tokens: one per process is enough. */
 export function createRegistryClient(options: RegistryClientOptions = {}): RegistryClient {
-  const isInsecure = createInsecureCheck(options.insecureRegistries ?? []);
-  const transport = createTransport(options, isInsecure);
-  const authorizers = new Map<string, Authorizer>();
-  const working = new Map<string, { endpoint: Endpoint; until: number }>();
+  return new HttpRegistryClient(options);
+}
 
-  const authorizerFor = (base: URL, credentials: Credentials | undefined): Authorizer => {
-    // Tokens belong to one user at one origin; the key does not hold the secret itself.
-    const key = `${base.origin} ${digestOf(JSON.stringify(credentials ?? null))}`;
-    const known = authorizers.get(key);
-    if (known !== undefined) return known;
-    const oldest = authorizers.keys().next();
-    if (authorizers.size >= MAX_AUTHORIZERS && !oldest.done) authorizers.delete(oldest.value);
-    const made = newAuthorizer(base, credentials, options, transport);
-    authorizers.set(key, made);
-    return made;
-  };
+class HttpRegistryClient implements RegistryClient {
+  readonly #options: RegistryClientOptions;
+  readonly #isInsecure: (host: string) => boolean;
+  readonly #transport: Transport;
+  readonly #authorizers = new Map<string, Authorizer>();
+  readonly #working = new Map<string, { endpoint: Endpoint; until: number }>();
 
-  const connect = async (
+  constructor(options: RegistryClientOptions) {
+    this.#options = options;
+    this.#isInsecure = createInsecureCheck(options.insecureRegistries ?? []);
+    this.#transport = createTransport(options, this.#isInsecure);
+  }
+
+  async openRepository(
+    name: { readonly registry: string; readonly repository: string },
+    options: RepositoryOptions,
+  ): Promise<RepositoryClient> {
+    const endpoints = listEndpoints(name.registry, options.access, this.#options, this.#isInsecure);
+    const mirrors = endpoints.filter(({ isMirror }) => isMirror);
+    const own = endpoints.filter(({ isMirror }) => !isMirror);
+    const open = (some: readonly Endpoint[]) => this.#open(name, some, options);
+    if (mirrors.length === 0) return open(own);
+    return createMirroredRepository([...mirrors.map((mirror) => () => open([mirror])), () => open(own)]);
+  }
+
+  async checkLogin(
+    registry: string,
+    credentials: Credentials,
+    signal?: AbortSignal,
+  ): Promise<{ readonly status: string; readonly identityToken?: string }> {
+    let failure: unknown;
+    for (const { base } of listEndpoints(registry, 'push', this.#options, this.#isInsecure)) {
+      // A fresh authorizer: a cached token would say yes to a wrong password.
+      const authorizer = newAuthorizer(base, credentials, this.#options, this.#transport);
+      try {
+        await login(this.#transport, base, authorizer, signal);
+      } catch (error) {
+        if (!(error instanceof NetworkError)) throw loginError(error, base, credentials);
+        failure = worse(failure, error);
+        continue;
+      }
+      const { identityToken } = authorizer;
+      return { status: 'Login Succeeded', ...(identityToken ? { identityToken } : {}) };
+    }
+    throw failure;
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close();
+  }
+
+  async #open(
+    name: { readonly registry: string; readonly repository: string },
+    endpoints: readonly Endpoint[],
+    options: RepositoryOptions,
+  ): Promise<RepositoryClient> {
+    const { endpoint, credentials, authorizer } = await this.#connect(name.registry, endpoints, options);
+    return createRepositoryClient({
+      session: createSession(this.#transport, endpoint.base, authorizer, this.#options.retry),
+      registry: normalizeRegistry(name.registry),
+      repository: name.repository,
+      access: options.access,
+      username: credentials?.username,
+      authenticated: credentials !== undefined,
+      retry: this.#options.retry,
+    });
+  }
+
+  /** The first address that answers; the one that did is used for a while without asking again. */
+  async #connect(
     registry: string,
     endpoints: readonly Endpoint[],
     { credentials: source, access, signal }: RepositoryOptions,
-  ): Promise<Connection> => {
+  ): Promise<Connection> {
     const cacheKey = `${access} ${normalizeRegistry(registry)} ${endpoints[0]?.base.origin}`;
-    const known = working.get(cacheKey);
-    if (known !== undefined && known.until > performance.now()) {
-      const credentials = await source(known.endpoint.credentialsKey);
-      const authorizer = authorizerFor(known.endpoint.base, credentials);
-      return { endpoint: known.endpoint, credentials, authorizer };
-    }
+    const known = this.#working.get(cacheKey);
+    if (known !== undefined && known.until > performance.now())
+      return this.#connectionTo(known.endpoint, await source(known.endpoint.credentialsKey));
     let failure: unknown;
     for (const endpoint of endpoints) {
-      const credentials = await source(endpoint.credentialsKey);
-      const authorizer = authorizerFor(endpoint.base, credentials);
+      const connection = this.#connectionTo(endpoint, await source(endpoint.credentialsKey));
       try {
-        await ping(transport, endpoint.base, authorizer, signal);
+        await ping(this.#transport, endpoint.base, connection.authorizer, signal);
       } catch (error) {
         if (signal?.aborted) throw signal.reason;
         failure = worse(failure, error);
         continue;
       }
-      working.set(cacheKey, { endpoint, until: performance.now() + ENDPOINT_TTL_MS });
-      return { endpoint, credentials, authorizer };
+      this.#working.set(cacheKey, { endpoint, until: performance.now() + ENDPOINT_TTL_MS });
+      return connection;
     }
     throw failure;
-  };
+  }
 
-  return {
-    async openRepository(name, repositoryOptions) {
-      const open = async (endpoints: readonly Endpoint[]): Promise<RepositoryClient> => {
-        const { endpoint, credentials, authorizer } = await connect(
-          name.registry,
-          endpoints,
-          repositoryOptions,
-        );
-        return createRepositoryClient({
-          session: createSession(transport, endpoint.base, authorizer, options.retry),
-          registry: normalizeRegistry(name.registry),
-          repository: name.repository,
-          access: repositoryOptions.access,
-          username: credentials?.username,
-          authenticated: credentials !== undefined,
-          retry: options.retry,
-        });
-      };
-      const endpoints = listEndpoints(name.registry, repositoryOptions.access, options, isInsecure);
-      const mirrors = endpoints.filter(({ isMirror }) => isMirror);
-      const own = endpoints.filter(({ isMirror }) => !isMirror);
-      if (mirrors.length === 0) return open(own);
-      return createMirroredRepository([...mirrors.map((mirror) => () => open([mirror])), () => open(own)]);
-    },
-    async checkLogin(registry, credentials, signal) {
-      let failure: unknown;
-      for (const endpoint of listEndpoints(registry, 'push', options, isInsecure)) {
-        // A fresh authorizer: a cached token would say yes to a wrong password.
-        const authorizer = newAuthorizer(endpoint.base, credentials, options, transport);
-        try {
-          await login(transport, endpoint.base, authorizer, signal);
-        } catch (error) {
-          if (!(error instanceof NetworkError)) throw loginError(error, endpoint.base, credentials);
-          failure ??= error;
-          continue;
-        }
-        const { identityToken } = authorizer;
-        return { status: 'Login Succeeded', ...(identityToken ? { identityToken } : {}) };
-      }
-      throw failure;
-    },
-    close: () => transport.close(),
-  };
+  #connectionTo(endpoint: Endpoint, credentials: Credentials | undefined): Connection {
+    return { endpoint, credentials, authorizer: this.#authorizerFor(endpoint.base, credentials) };
+  }
+
+  #authorizerFor(base: URL, credentials: Credentials | undefined): Authorizer {
+    // Tokens belong to one user at one origin; the key does not hold the secret itself.
+    const key = `${base.origin} ${digestOf(JSON.stringify(credentials ?? null))}`;
+    const known = this.#authorizers.get(key);
+    if (known !== undefined) return known;
+    const oldest = this.#authorizers.keys().next();
+    if (this.#authorizers.size >= MAX_AUTHORIZERS && !oldest.done) this.#authorizers.delete(oldest.value);
+    const made = newAuthorizer(base, credentials, this.#options, this.#transport);
+    this.#authorizers.set(key, made);
+    return made;
+  }
 }
 
 interface Connection {

@@ -9,9 +9,9 @@ import {
   MEDIA,
 } from '#oci/manifest/index.ts';
 import { networkError, RegistryResponseError, responseError } from './errors.ts';
-import type { Session } from './session.ts';
-import { discard, type HttpResponse, readBody } from './transport.ts';
-import type { RegistryClientOptions, RepositoryClient } from './types.ts';
+import type { Session, SessionRequest } from './session.ts';
+import { discard, type HttpRequest, type HttpResponse, readBody } from './transport.ts';
+import type { BlobOpener, RegistryClientOptions, RepositoryClient } from './types.ts';
 import { uploadBlob } from './upload.ts';
 
 const ACCEPT = [MEDIA.ociIndex, MEDIA.dockerIndex, MEDIA.ociManifest, MEDIA.dockerManifest].join(', ');
@@ -31,111 +31,164 @@ export interface RepositoryFacts {
 
 /** Makes the client of one repository over an open session. */
 export function createRepositoryClient(facts: RepositoryFacts): RepositoryClient {
-  const { session, repository } = facts;
-  const scopes = [`repository:${repository}:${facts.access === 'push' ? 'pull,push' : 'pull'}`];
-  const urlOf = (path: string): URL =>
-    new URL(`${session.base.pathname.replace(/\/$/, '')}/v2/${repository}/${path}`, session.base);
-  const get = (path: string, signal: AbortSignal | undefined, headers: Record<string, string> = {}) =>
-    session.send({ method: 'GET', url: urlOf(path), headers, scopes, expect: [200], signal });
+  return new SessionRepository(facts);
+}
 
-  const fetchManifest = async (tagOrDigest: string, signal?: AbortSignal): Promise<DecodedManifest> => {
-    const response = await get(`manifests/${tagOrDigest}`, signal, { accept: ACCEPT });
+class SessionRepository implements RepositoryClient {
+  readonly registry: string;
+  readonly repository: string;
+  readonly #facts: RepositoryFacts;
+  readonly #session: Session;
+  readonly #scopes: readonly string[];
+
+  constructor(facts: RepositoryFacts) {
+    this.registry = facts.registry;
+    this.repository = facts.repository;
+    this.#facts = facts;
+    this.#session = facts.session;
+    this.#scopes = [`repository:${facts.repository}:${facts.access === 'push' ? 'pull,push' : 'pull'}`];
+  }
+
+  get origin(): string {
+    return this.#session.base.origin;
+  }
+
+  get access(): RepositoryClient['access'] {
+    const { authenticated, username } = this.#facts;
+    const { withheld } = this.#session.authorizer;
+    return { authenticated, ...(username ? { username } : {}), ...(withheld ? { withheld } : {}) };
+  }
+
+  async resolveManifest(tagOrDigest: string, signal?: AbortSignal): Promise<Descriptor> {
+    const response = await headManifest(
+      this.#session,
+      this.#urlOf(`manifests/${tagOrDigest}`),
+      this.#scopes,
+      signal,
+    );
+    const described = response === undefined ? undefined : describe(response, tagOrDigest);
+    if (described !== undefined) return described;
+    // No digest in the answer, or a failure whose reason only a body can tell.
+    const manifest = await this.fetchManifest(tagOrDigest, signal);
+    return { mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.bytes.byteLength };
+  }
+
+  async fetchManifest(tagOrDigest: string, signal?: AbortSignal): Promise<DecodedManifest> {
+    const response = await this.#send('GET', this.#urlOf(`manifests/${tagOrDigest}`), [200], signal, {
+      headers: { accept: ACCEPT },
+    });
     const bytes = await read(response, MANIFEST_LIMIT_BYTES, signal);
-    const type = headerOf(response, 'content-type');
-    const decoded = decodeManifest(bytes, type);
-    const promised = headerOf(response, 'docker-content-digest');
-    const wanted = isDigest(tagOrDigest) ? tagOrDigest : promised;
-    checkDigest(bytes, decoded.digest, wanted, `${facts.registry}/${repository}`);
+    const decoded = decodeManifest(bytes, headerOf(response, 'content-type'));
+    const wanted = isDigest(tagOrDigest) ? tagOrDigest : headerOf(response, 'docker-content-digest');
+    checkDigest(bytes, decoded.digest, wanted, `${this.registry}/${this.repository}`);
     return isDigest(tagOrDigest) ? { ...decoded, digest: tagOrDigest } : decoded;
-  };
+  }
 
-  return {
-    registry: facts.registry,
-    repository,
-    origin: session.base.origin,
-    async resolveManifest(tagOrDigest, signal) {
-      const response = await headManifest(session, urlOf(`manifests/${tagOrDigest}`), scopes, signal);
-      const described = response === undefined ? undefined : describe(response, tagOrDigest);
-      if (described !== undefined) return described;
-      // No digest in the answer, or a failure whose reason only a body can tell.
-      const manifest = await fetchManifest(tagOrDigest, signal);
-      return { mediaType: manifest.mediaType, digest: manifest.digest, size: manifest.bytes.byteLength };
-    },
-    fetchManifest,
-    openBlob: (digest, options = {}) =>
-      openBlob(session, urlOf(`blobs/${digest}`), scopes, options.offset ?? 0, options.signal),
-    async hasBlob(digest, signal) {
-      const url = urlOf(`blobs/${digest}`);
-      const response = await session.send({ method: 'HEAD', url, scopes, expect: [200, 404], signal });
+  openBlob(
+    digest: Digest,
+    options: { readonly offset?: number; readonly signal?: AbortSignal | undefined } = {},
+  ): ReturnType<RepositoryClient['openBlob']> {
+    const url = this.#urlOf(`blobs/${digest}`);
+    return openBlob(this.#session, url, this.#scopes, options.offset ?? 0, options.signal);
+  }
+
+  async hasBlob(digest: Digest, signal?: AbortSignal): Promise<boolean> {
+    const response = await this.#send('HEAD', this.#urlOf(`blobs/${digest}`), [200, 404], signal);
+    await discard(response);
+    return response.status === 200;
+  }
+
+  async mountBlob(digest: Digest, from: string, signal?: AbortSignal): Promise<boolean> {
+    const url = this.#urlOf('blobs/uploads/');
+    url.searchParams.set('mount', digest);
+    url.searchParams.set('from', from);
+    const response = await this.#session.send({
+      method: 'POST',
+      url,
+      headers: { 'content-length': '0' },
+      scopes: [...this.#scopes, `repository:${from}:pull`],
+      expect: [201, 202],
+      signal,
+    });
+    await discard(response);
+    if (response.status === 202) await cancelUpload(this.#session, response, this.#scopes, signal);
+    return response.status === 201;
+  }
+
+  uploadBlob(
+    descriptor: Pick<Descriptor, 'digest' | 'size'>,
+    open: BlobOpener,
+    options: {
+      readonly onProgress?: (sentBytes: number) => void;
+      readonly signal?: AbortSignal | undefined;
+    } = {},
+  ): Promise<void> {
+    const { retry } = this.#facts;
+    return uploadBlob(this.#session, this.#urlOf('blobs/uploads/'), descriptor, open, {
+      scopes: this.#scopes,
+      signal: options.signal,
+      ...(retry === undefined ? {} : { retry }),
+      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    });
+  }
+
+  async putManifest(
+    tagOrDigest: string,
+    manifest: { readonly bytes: Uint8Array; readonly mediaType: string },
+    signal?: AbortSignal,
+  ): Promise<Digest> {
+    const url = this.#urlOf(`manifests/${tagOrDigest}`);
+    const response = await this.#send('PUT', url, [200, 201, 202], signal, {
+      headers: { 'content-type': manifest.mediaType },
+      body: () => manifest.bytes,
+    });
+    await discard(response);
+    const kept = headerOf(response, 'docker-content-digest');
+    const own = decodeManifest(manifest.bytes, manifest.mediaType).digest;
+    if (kept?.startsWith('sha256:') && kept !== own)
+      throw new CodedError('data_loss', `${this.registry} keeps manifest ${own} as ${kept}`);
+    return own;
+  }
+
+  listTags(signal?: AbortSignal): AsyncIterable<string> {
+    return listTags(this.#session, this.#urlOf('tags/list'), this.#scopes, signal);
+  }
+
+  async listReferrers(
+    digest: Digest,
+    artifactType?: string,
+    signal?: AbortSignal,
+  ): Promise<readonly Descriptor[]> {
+    const url = this.#urlOf(`referrers/${digest}`);
+    if (artifactType !== undefined) url.searchParams.set('artifactType', artifactType);
+    const response = await this.#send('GET', url, [200, 404], signal);
+    if (response.status === 404) {
       await discard(response);
-      return response.status === 200;
-    },
-    async mountBlob(digest, from, signal) {
-      const url = urlOf('blobs/uploads/');
-      url.searchParams.set('mount', digest);
-      url.searchParams.set('from', from);
-      const response = await session.send({
-        method: 'POST',
-        url,
-        headers: { 'content-length': '0' },
-        scopes: [...scopes, `repository:${from}:pull`],
-        expect: [201, 202],
-        signal,
-      });
-      await discard(response);
-      if (response.status === 202) await cancelUpload(session, response, scopes, signal);
-      return response.status === 201;
-    },
-    uploadBlob: (descriptor, open, options = {}) =>
-      uploadBlob(session, urlOf('blobs/uploads/'), descriptor, open, {
-        scopes,
-        signal: options.signal,
-        ...(facts.retry === undefined ? {} : { retry: facts.retry }),
-        ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
-      }),
-    async putManifest(tagOrDigest, manifest, signal) {
-      const response = await session.send({
-        method: 'PUT',
-        url: urlOf(`manifests/${tagOrDigest}`),
-        headers: { 'content-type': manifest.mediaType },
-        body: () => manifest.bytes,
-        scopes,
-        expect: [200, 201, 202],
-        signal,
-      });
-      await discard(response);
-      const kept = headerOf(response, 'docker-content-digest');
-      const own = decodeManifest(manifest.bytes, manifest.mediaType).digest;
-      if (kept?.startsWith('sha256:') && kept !== own)
-        throw new CodedError('data_loss', `${facts.registry} keeps manifest ${own} as ${kept}`);
-      return own;
-    },
-    listTags: (signal) => listTags(session, urlOf('tags/list'), scopes, signal),
-    async listReferrers(digest, artifactType, signal) {
-      const url = urlOf(`referrers/${digest}`);
-      if (artifactType !== undefined) url.searchParams.set('artifactType', artifactType);
-      const response = await session.send({ method: 'GET', url, scopes, expect: [200, 404], signal });
-      if (response.status === 404) {
-        await discard(response);
-        return [];
-      }
-      const bytes = await read(response, MANIFEST_LIMIT_BYTES, signal);
-      const index = decodeManifest(bytes, headerOf(response, 'content-type'));
-      return index.kind === 'index' ? index.value.manifests : [];
-    },
-    async deleteManifest(tagOrDigest, signal) {
-      const url = urlOf(`manifests/${tagOrDigest}`);
-      await discard(await session.send({ method: 'DELETE', url, scopes, expect: [200, 202], signal }));
-    },
-    get access() {
-      const { withheld } = session.authorizer;
-      return {
-        authenticated: facts.authenticated,
-        ...(facts.username ? { username: facts.username } : {}),
-        ...(withheld ? { withheld } : {}),
-      };
-    },
-  };
+      return [];
+    }
+    const bytes = await read(response, MANIFEST_LIMIT_BYTES, signal);
+    const index = decodeManifest(bytes, headerOf(response, 'content-type'));
+    return index.kind === 'index' ? index.value.manifests : [];
+  }
+
+  async deleteManifest(tagOrDigest: string, signal?: AbortSignal): Promise<void> {
+    await discard(await this.#send('DELETE', this.#urlOf(`manifests/${tagOrDigest}`), [200, 202], signal));
+  }
+
+  #urlOf(path: string): URL {
+    const { base } = this.#session;
+    return new URL(`${base.pathname.replace(/\/$/, '')}/v2/${this.repository}/${path}`, base);
+  }
+
+  #send(
+    method: HttpRequest['method'],
+    url: URL,
+    expect: readonly number[],
+    signal: AbortSignal | undefined,
+    more: Pick<SessionRequest, 'headers' | 'body'> = {},
+  ): Promise<HttpResponse> {
+    return this.#session.send({ method, url, scopes: this.#scopes, expect, signal, ...more });
+  }
 }
 
 /** `undefined` when the registry refuses HEAD or has nothing to tell: the GET that follows carries the reason. */
