@@ -24,7 +24,7 @@ import {
   isGitUrl,
   parseGitUrl,
 } from '#build/op/index.ts';
-import type { BuildJob, BuildResult, TreeResult } from '#build/op/types.ts';
+import type { BuildJob, BuildResult, StateResult, TreeResult } from '#build/op/types.ts';
 import type { Solve, Solver } from '#build/solver/index.ts';
 import type { ImageId } from '#oci/config/index.ts';
 import { shortIdOf } from '#oci/digest/index.ts';
@@ -207,7 +207,7 @@ class Build {
         onResult: (vertex, result) => {
           if (result.kind !== 'state' || result.snapshot === undefined) return;
           job.lease.add({ kind: 'snapshot', key: result.snapshot });
-          if (steps.has(vertex.digest)) result.layer?.().catch(() => undefined); // awaited by the ledger
+          if (steps.has(vertex.digest)) claimLayer(job, result);
         },
       },
     });
@@ -342,6 +342,16 @@ class Build {
     }
     return unclean;
   }
+}
+
+/** Starts to describe the layer of a step, and keeps what is found until the build ends. The ledger awaits it. */
+function claimLayer(job: Job, { layer }: StateResult): void {
+  layer?.().then(
+    ({ indexDigest }) => {
+      if (!job.isClosed) job.lease.add({ kind: 'blob', key: indexDigest });
+    },
+    () => undefined,
+  );
 }
 
 /** Moves the build's directory aside and deletes it while the answer already goes out. */

@@ -34,6 +34,7 @@ export class Job implements BuildJob {
   readonly limits: ResourceLimits;
   readonly platform: Platform;
   readonly bases: BaseImages;
+  isClosed = false;
   readonly #options: JobOptions;
   readonly #cleanups: (() => Promise<void> | void)[] = [];
   readonly #views = new Map<string, Promise<number>>();
@@ -131,6 +132,7 @@ export class Job implements BuildJob {
 
   /** Everything is tried, the first failure is thrown at the end. */
   async close(): Promise<void> {
+    this.isClosed = true;
     const failures: unknown[] = [];
     for (const cleanup of [...this.#cleanups.splice(0).reverse(), () => this.lease[Symbol.asyncDispose]()]) {
       try {

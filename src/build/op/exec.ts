@@ -117,6 +117,7 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   dropEmptyCopyUp(active, 'etc');
   const name = `build/${id}`;
   lease.add({ kind: 'snapshot', key: name });
+  if (job.positionsOf(vertex).length > 0) layers.beginEarly(name, active.upperDir);
   await commitMeasured(snapshots, job.files, active, name);
   return {
     kind: 'state',
