@@ -78,6 +78,20 @@ describe('StepRuntime', { skip }, () => {
     return { code: status.exitCode, out, err };
   }
 
+  it('every user reads the names and addresses, whatever umask the daemon has', async () => {
+    const before = process.umask(0o077);
+    try {
+      const { code, out } = await run('cat /etc/resolv.conf /etc/hosts /etc/hostname', {
+        user: 'app',
+        network: 'host',
+      });
+      assert.equal(code, 0);
+      assert.match(out, /localhost/);
+    } finally {
+      process.umask(before);
+    }
+  });
+
   it('gives output of both streams and the exit code', async () => {
     assert.deepEqual(await run('echo one; echo two >&2; exit 3'), { code: 3, out: 'one\n', err: 'two\n' });
     assert.equal((await run("sh -c 'kill -9 $$'; exit $?")).code, 137);

@@ -1,6 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -182,7 +191,9 @@ function writeNetworkFiles(
   };
   return Object.entries(files).map(([name, text]) => {
     const source = join(bundle, name);
-    writeFileSync(source, text, { mode: 0o644 });
+    writeFileSync(source, text);
+    // Whatever the daemon's umask: every user of the container reads these.
+    chmodSync(source, 0o644);
     return { type: 'bind', source, target: `/etc/${name}`, readonly: false };
   });
 }
