@@ -122,7 +122,7 @@ class Build {
   }
 
   #makeJob(): Job {
-    const { dir, snapshots, mountDir, leases, workers, images, transfer } = this.#context;
+    const { db, dir, snapshots, mountDir, leases, workers, images, transfer } = this.#context;
     const { credentials, quiet, platform } = this.#request;
     const bases = new BaseImages({
       images,
@@ -137,6 +137,7 @@ class Build {
     return new Job({
       id: this.#id,
       dir: join(dir, this.#id),
+      db,
       files: workers.acquire(),
       lease: leases.createLease({ label: `build ${this.#id}` }),
       limits: this.#request.limits,
@@ -206,7 +207,7 @@ class Build {
         ...ledger.listener,
         onResult: (vertex, result) => {
           if (result.kind !== 'state' || result.snapshot === undefined) return;
-          job.lease.add({ kind: 'snapshot', key: result.snapshot });
+          job.claim([{ kind: 'snapshot', key: result.snapshot }]);
           if (steps.has(vertex.digest)) claimLayer(job, result);
         },
       },
@@ -348,7 +349,7 @@ class Build {
 function claimLayer(job: Job, { layer }: StateResult): void {
   layer?.().then(
     ({ indexDigest }) => {
-      if (!job.isClosed) job.lease.add({ kind: 'blob', key: indexDigest });
+      job.claim([{ kind: 'blob', key: indexDigest }]);
     },
     () => undefined,
   );

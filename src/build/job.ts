@@ -8,7 +8,8 @@ import type { OpCall } from '#build/solver/types.ts';
 import type { Platform } from '#oci/platform/index.ts';
 import type { ResourceLimits } from '#runtime/process/types.ts';
 import type { Image } from '#store/image/types.ts';
-import type { Lease } from '#store/lease/types.ts';
+import type { Lease, Resource } from '#store/lease/types.ts';
+import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import type { BaseImages } from './images.ts';
 
@@ -17,6 +18,7 @@ export interface JobOptions {
   readonly id: string;
   readonly dir: string;
   readonly files: FileClient;
+  readonly db: Pick<Database, 'transaction'>;
   readonly lease: Lease;
   readonly limits: ResourceLimits;
   readonly platform: Platform;
@@ -30,11 +32,10 @@ export class Job implements BuildJob {
   readonly id: string;
   readonly dir: string;
   readonly files: FileClient;
-  readonly lease: Lease;
   readonly limits: ResourceLimits;
   readonly platform: Platform;
   readonly bases: BaseImages;
-  isClosed = false;
+  #isClosed = false;
   readonly #options: JobOptions;
   readonly #cleanups: (() => Promise<void> | void)[] = [];
   readonly #views = new Map<string, Promise<number>>();
@@ -48,10 +49,18 @@ export class Job implements BuildJob {
     this.id = options.id;
     this.dir = options.dir;
     this.files = options.files;
-    this.lease = options.lease;
     this.limits = options.limits;
     this.platform = options.platform;
     this.bases = options.bases;
+  }
+
+  /** After the end nothing is claimed: what came late serves the next build, or is collected. */
+  claim(resources: readonly Resource[]): void {
+    if (this.#isClosed) return;
+    const { db, lease } = this.#options;
+    db.transaction(() => {
+      for (const resource of resources) lease.add(resource);
+    });
   }
 
   addContext(name: string, tree: TreeResult): void {
@@ -132,9 +141,12 @@ export class Job implements BuildJob {
 
   /** Everything is tried, the first failure is thrown at the end. */
   async close(): Promise<void> {
-    this.isClosed = true;
+    this.#isClosed = true;
     const failures: unknown[] = [];
-    for (const cleanup of [...this.#cleanups.splice(0).reverse(), () => this.lease[Symbol.asyncDispose]()]) {
+    for (const cleanup of [
+      ...this.#cleanups.splice(0).reverse(),
+      () => this.#options.lease[Symbol.asyncDispose](),
+    ]) {
       try {
         await cleanup();
       } catch (error) {

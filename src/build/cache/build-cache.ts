@@ -56,7 +56,7 @@ export function createBuildCache(options: BuildCacheOptions): BuildCache {
     const row = findLayer(key);
     if (row === undefined || row.document.kind !== 'layer') return undefined;
     // Claimed before anything is awaited: from here on nobody takes it away.
-    call.job.lease.add({ kind: 'snapshot', key: row.snapshot });
+    call.job.claim([{ kind: 'snapshot', key: row.snapshot }]);
     rows.markUsed(row.key);
     for (const position of call.job.positionsOf(call.vertex)) {
       if (rows.findPosition(position) !== row.key) rows.setPosition(position, row.key);

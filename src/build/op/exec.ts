@@ -11,6 +11,7 @@ import type { KeyComponent } from '#build/types.ts';
 import { formatPlatform } from '#oci/platform/index.ts';
 import type { ExitStatus, StepRuntime } from '#runtime/process/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
+import type { Database } from '#store/metadata/index.ts';
 import type { ActiveSnapshot, SnapshotStore } from '#store/snapshot/types.ts';
 import type { FileClient } from './file/client.ts';
 import type { LayerDescriber } from './layers.ts';
@@ -18,6 +19,7 @@ import type { BuildJob, BuildResult, StateResult } from './types.ts';
 
 /** What running a step needs. */
 export interface ExecOptions {
+  readonly db: Pick<Database, 'transaction'>;
   readonly snapshots: SnapshotStore;
   readonly leases: Pick<LeaseStore, 'createLease'>;
   readonly layers: LayerDescriber;
@@ -83,8 +85,15 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   const id = randomBytes(32).toString('hex');
   const [key, target] = [`build-${id}`, join(mountDir, id.slice(0, 24))];
   await using cleanup = new AsyncDisposableStack();
-  const lease = cleanup.use(leases.createLease({ label: `build step ${id.slice(0, 12)}` }));
-  if (parent?.snapshot !== undefined) lease.add({ kind: 'snapshot', key: parent.snapshot });
+  const name = `build/${id}`;
+  // One transaction: each would wait for the disk.
+  const lease = options.db.transaction(() => {
+    const made = leases.createLease({ label: `build step ${id.slice(0, 12)}` });
+    if (parent?.snapshot !== undefined) made.add({ kind: 'snapshot', key: parent.snapshot });
+    made.add({ kind: 'snapshot', key: name });
+    return made;
+  });
+  cleanup.use(lease);
   const active = await snapshots.prepare(key, parent?.snapshot);
   cleanup.defer(() => snapshots.remove(key));
   snapshots.mountAt(key, target, { volatile: true });
@@ -115,8 +124,6 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   snapshots.unmount(target);
   await removeMountPoint(target);
   dropEmptyCopyUp(active, 'etc');
-  const name = `build/${id}`;
-  lease.add({ kind: 'snapshot', key: name });
   if (job.positionsOf(vertex).length > 0) layers.beginEarly(name, active.upperDir);
   await commitMeasured(snapshots, job.files, active, name);
   return {

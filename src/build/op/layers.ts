@@ -3,6 +3,7 @@ import { CodedError } from '#base/errors/index.ts';
 import type { ChangesetDir, Changesets } from '#store/changeset/types.ts';
 import type { ContentStore } from '#store/content/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
+import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotName, SnapshotStore } from '#store/snapshot/types.ts';
 import type { LayerInfo } from './types.ts';
 
@@ -10,6 +11,7 @@ const KEEP_MS = 10_000;
 
 /** Parts of the store that describing a layer needs. */
 export interface LayerDescriberOptions {
+  readonly db: Pick<Database, 'transaction'>;
   readonly changesets: Pick<Changesets, 'describeChangeset'>;
   readonly snapshots: Pick<SnapshotStore, 'find' | 'driver'>;
   readonly content: Pick<ContentStore, 'reserveFile' | 'adoptFile' | 'hashFile' | 'findBlob'>;
@@ -76,9 +78,12 @@ export class LayerDescriber {
   }
 
   async #run(name: SnapshotName, dir: string | undefined): Promise<LayerInfo> {
-    const { changesets, content, leases } = this.#options;
-    await using lease = leases.createLease({ label: `describe ${name}` });
-    lease.add({ kind: 'snapshot', key: name });
+    const { db, changesets, content, leases } = this.#options;
+    await using lease = db.transaction(() => {
+      const made = leases.createLease({ label: `describe ${name}` });
+      made.add({ kind: 'snapshot', key: name });
+      return made;
+    });
     const facts = await changesets.describeChangeset(
       dir === undefined ? this.#changesOf(name) : { dir, kind: 'overlay' },
       { indexPath: content.reserveFile(), signal: this.#stop.signal },

@@ -41,10 +41,12 @@ async function loadSource(fetcher: Fetcher, call: Call, source: SourceOp): Promi
 export function stateOfImage(job: BuildJob, image: Image): StateResult {
   const chainIds: ChainId[] = [];
   for (const { diffId } of image.layers) chainIds.push(extendChain(chainIds.at(-1), diffId));
-  for (const key of chainIds) {
-    job.lease.add({ kind: 'layer', key });
-    job.lease.add({ kind: 'snapshot', key });
-  }
+  job.claim(
+    chainIds.flatMap((key) => [
+      { kind: 'layer', key },
+      { kind: 'snapshot', key },
+    ]),
+  );
   const top = chainIds.at(-1);
   return {
     kind: 'state',

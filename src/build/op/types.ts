@@ -4,7 +4,7 @@ import type { ChainId, DiffId, Digest } from '#oci/digest/index.ts';
 import type { Platform } from '#oci/platform/index.ts';
 import type { ResourceLimits } from '#runtime/process/types.ts';
 import type { Image } from '#store/image/types.ts';
-import type { Lease } from '#store/lease/types.ts';
+import type { Resource } from '#store/lease/types.ts';
 import type { SnapshotName } from '#store/snapshot/types.ts';
 import type { FileClient } from './file/client.ts';
 
@@ -59,7 +59,8 @@ export interface BuildJob {
   /** Private directory; removed when the build ends. */
   readonly dir: string;
   readonly files: FileClient;
-  readonly lease: Lease;
+  /** Keeps things from gc until the build ends. */
+  claim(resources: readonly Resource[]): void;
   readonly limits: ResourceLimits;
   readonly platform: Platform;
   /** Names under which an earlier record of the same step may be found, best first. */
