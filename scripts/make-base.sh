@@ -17,12 +17,18 @@ make_debian() {
   # What the mirror needs of apt (a proxy, an old snapshot) is needed inside the image too.
   while read -r line; do [ -n "$line" ] && options+=(--aptopt="${line%;}"); done \
     < <(apt-config dump 2>/dev/null | grep -E '^Acquire::(Check-Valid-Until|Check-Date|https?::Proxy) ' || true)
+  # As in every Debian base image: package files and apt's own caches do not stay in a layer.
+  export APT_CLEAN='DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb /var/cache/apt/*.bin || true"; };
+APT::Update::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/archives/partial/*.deb /var/cache/apt/*.bin || true"; };
+Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";
+Acquire::Languages "none";'
   local mode=auto
   [ "$(id -u)" -eq 0 ] && mode=root
   printf '%s\n' "$sources" | mmdebstrap --quiet --variant=minbase --mode=$mode "${options[@]}" \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-    --dpkgopt='path-exclude=/usr/share/info/*' "$suite" "$out" -
+    --dpkgopt='path-exclude=/usr/share/info/*' \
+    --customize-hook='printf "%s\n" "$APT_CLEAN" >"$1/etc/apt/apt.conf.d/docker-clean"; rm -f "$1"/var/cache/apt/*.bin' "$suite" "$out" -
 }
 
 make_busybox() {
