@@ -18,12 +18,14 @@ export class ApiFailure extends Error {
   readonly status: number;
   readonly field: string | undefined;
   readonly reason: string | undefined;
+  readonly fix: readonly string[];
 
   constructor(status: number, body: ApiError['error']) {
     super(body.message);
     this.status = status;
     this.field = body.field;
     this.reason = body.cause;
+    this.fix = body.fix ?? [];
   }
 }
 
@@ -103,11 +105,11 @@ export function repositoryQuery(name: string) {
   });
 }
 
-/** Tags of a repository. */
-export function tagsQuery(name: string) {
+/** Tags of a repository, the newest 1,000; `text` finds others by part of their name. */
+export function tagsQuery(name: string, text = '') {
   return queryOptions({
-    queryKey: ['tags', name],
-    queryFn: () => call<readonly TagSummary[]>('GET', `/api/tags/${name}`),
+    queryKey: ['tags', name, text],
+    queryFn: () => call<readonly TagSummary[]>('GET', `/api/tags/${name}?q=${encodeURIComponent(text)}`),
   });
 }
 

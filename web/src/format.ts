@@ -1,6 +1,6 @@
 /** Numbers, times and names as people read them. */
 
-/** `412 MB`, in decimal units as the clients print them. */
+/** `412 MB` (it does not break), in decimal units as the clients print them. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];
   let value = bytes;
@@ -9,7 +9,7 @@ export function formatBytes(bytes: number): string {
     value /= 1000;
     unit++;
   }
-  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toPrecision(3)} ${units[unit]}`;
+  return `${value >= 100 || unit === 0 ? Math.round(value) : value.toPrecision(3)}\u00a0${units[unit]}`;
 }
 
 /** `3 minutes ago`; `never` for null. */
@@ -50,10 +50,21 @@ export function shortDigest(digest: string): string {
 /** The instruction behind a history line, without what the builder wraps it in. */
 export function formatCommand(command: string): string {
   const plain = command.replace(/^\/bin\/sh -c #\(nop\)\s*/, '').replace(/\s+# buildkit$/, '');
-  return /^\/bin\/sh -c /.test(plain) ? `RUN ${plain.slice('/bin/sh -c '.length)}` : plain;
+  return plain.replace(/^(?:RUN )?\/bin\/sh -c /, 'RUN ');
+}
+
+/** What the hub says, as a sentence. */
+export function sentence(text: string): string {
+  const first = text.charAt(0).toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(first) ? first : `${first}.`;
 }
 
 /** `3 tags`. */
 export function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+  return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** `1,000`. */
+export function formatCount(count: number): string {
+  return new Intl.NumberFormat('en').format(count);
 }

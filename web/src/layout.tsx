@@ -1,8 +1,8 @@
 import {
   ActionIcon,
+  Alert,
   Anchor,
   AppShell,
-  Avatar,
   Burger,
   Button,
   Container,
@@ -16,17 +16,22 @@ import {
 } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { Link, Outlet, useNavigate } from '@tanstack/react-router';
+import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
 import type { Account } from '#hub/protocol/index.ts';
 import { call, sessionQuery } from './api.ts';
 import { useLiveUpdates } from './live.ts';
+import { LinkButton } from './parts/links.ts';
+import classes from './parts/parts.module.css';
+
+/** Signing in from here leads to the start page, as ever. */
+const PLACES_WITHOUT_RETURN = new Set(['/', '/signin', '/signup']);
 
 /** The frame of every page: header, navigation, main. */
 export function Layout() {
   const { data: session } = useQuery(sessionQuery);
   const [isMenuOpen, menu] = useDisclosure(false);
-  useLiveUpdates(session?.account?.username);
+  const isConnected = useLiveUpdates(session?.account?.username);
   const account = session?.account ?? null;
   return (
     <AppShell
@@ -57,6 +62,11 @@ export function Layout() {
       </AppShell.Navbar>
       <AppShell.Main id="main">
         <Container size="lg" py="lg">
+          {!isConnected && (
+            <Alert color="yellow" role="status" mb="md" title="The hub does not answer">
+              This page may be out of date. It goes on by itself when the hub is back.
+            </Alert>
+          )}
           <Outlet />
         </Container>
         <Container size="lg" pb="lg">
@@ -158,6 +168,8 @@ function AccountMenu({
 }) {
   const client = useQueryClient();
   const navigate = useNavigate();
+  const here = useLocation({ select: (location) => location });
+  const back = PLACES_WITHOUT_RETURN.has(here.pathname) ? {} : { next: here.href };
   const signOut = useMutation({
     mutationFn: () => call('DELETE', '/api/session'),
     onSuccess: async () => {
@@ -169,13 +181,13 @@ function AccountMenu({
   if (account === null) {
     return (
       <Group gap="xs" wrap="nowrap">
-        <Button component={Link} to="/signin" variant="default" size="compact-md">
+        <LinkButton to="/signin" search={back} variant="default" size="compact-md">
           Sign in
-        </Button>
+        </LinkButton>
         {allowsSignUp && (
-          <Button component={Link} to="/signup" size="compact-md" visibleFrom="sm">
+          <LinkButton to="/signup" search={back} size="compact-md" visibleFrom="sm">
             Sign up
-          </Button>
+          </LinkButton>
         )}
       </Group>
     );
@@ -184,7 +196,7 @@ function AccountMenu({
     <Menu position="bottom-end" withArrow>
       <Menu.Target>
         <ActionIcon variant="transparent" size="lg" radius="xl" aria-label={`Account ${account.username}`}>
-          <Avatar size={32} color="cyan" name={account.username} />
+          <span className={classes['avatar']} data-initials={account.username.slice(0, 2)} />
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>

@@ -1,15 +1,26 @@
 import { useQueryClient } from '@tanstack/react-query';
-import { useEffect } from 'react';
+import { useEffect, useState } from 'react';
 import type { HubEvent } from '#hub/protocol/index.ts';
 
-/** Keeps every open view up to date: what was pushed or deleted elsewhere is asked for again. */
-export function useLiveUpdates(viewer: string | undefined): void {
+/** A restart takes less; nobody needs to be told of it. */
+const LOST_MS = 5000;
+
+/**
+ * Keeps every open view up to date: what was pushed or deleted elsewhere is asked for again. False while the hub has not
+ * been heard of for some seconds.
+ */
+export function useLiveUpdates(viewer: string | undefined): boolean {
+  const [isConnected, setConnected] = useState(true);
   const client = useQueryClient();
   // biome-ignore lint/correctness/useExhaustiveDependencies: another viewer may see other events, so the stream is opened anew
   useEffect(() => {
     const source = new EventSource('/api/events');
     let wasOpen = false;
+    let lost: ReturnType<typeof setTimeout> | undefined;
     source.onopen = () => {
+      clearTimeout(lost);
+      lost = undefined;
+      setConnected(true);
       // After a gap nobody knows what was missed.
       if (wasOpen) void client.invalidateQueries();
       wasOpen = true;
@@ -20,6 +31,13 @@ export function useLiveUpdates(viewer: string | undefined): void {
         event.kind === 'signin' ? ['guide'] : ['repositories', 'repository', 'tags', 'image', 'guide'];
       for (const key of keys) void client.invalidateQueries({ queryKey: [key] });
     };
-    return () => source.close();
+    source.onerror = () => {
+      lost ??= setTimeout(() => setConnected(false), LOST_MS);
+    };
+    return () => {
+      clearTimeout(lost);
+      source.close();
+    };
   }, [client, viewer]);
+  return isConnected;
 }

@@ -3,13 +3,20 @@ import { CodedError } from '#base/errors/index.ts';
 import type { ImageDetail, LayerDetail, ReferenceDetail, TagSummary } from '#hub/protocol/index.ts';
 import { CONFIG_LIMIT_BYTES, decodeImageConfig, type ImageConfig } from '#oci/config/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
-import { type DecodedManifest, type Descriptor, decodeManifest, type Manifest } from '#oci/manifest/index.ts';
+import {
+  type DecodedManifest,
+  type Descriptor,
+  decodeManifest,
+  type Manifest,
+  MEDIA,
+} from '#oci/manifest/index.ts';
 import { formatPlatform } from '#oci/platform/index.ts';
 import type { BlobStorage, RegistryMetadata, RegistryTables } from '#registry/server/index.ts';
 
 const TAG_LIMIT = 1000;
 const PLATFORM_LIMIT = 64;
 const CACHE_ENTRIES = 2000;
+const CONFIG_TYPES = new Set<string>([MEDIA.ociConfig, MEDIA.dockerConfig]);
 
 /** What the pages read of the registry. */
 export interface ImageSources {
@@ -136,6 +143,7 @@ export class ImageCatalog {
       sizeBytes: sizeOf(manifest),
       createdAt: config?.created ?? null,
       author: config?.author ?? '',
+      artifactType: config === undefined ? (manifest.artifactType ?? manifest.config.mediaType) : null,
       layers: layersOf(manifest, config),
       config: {
         env: container.Env ?? [],
@@ -184,10 +192,7 @@ export class ImageCatalog {
 
   /** The config of an image; `undefined` for an artifact whose config is none. */
   async #readConfig(repository: string, manifest: Manifest): Promise<ImageConfig | undefined> {
-    if (
-      !/config|image\.v1\+json/.test(manifest.config.mediaType) ||
-      manifest.config.size > CONFIG_LIMIT_BYTES
-    )
+    if (!CONFIG_TYPES.has(manifest.config.mediaType) || manifest.config.size > CONFIG_LIMIT_BYTES)
       return undefined;
     const blob = await this.#sources.metadata.findBlob(repository, manifest.config.digest);
     if (blob === undefined || blob.sizeBytes > CONFIG_LIMIT_BYTES) return undefined;
@@ -250,5 +255,6 @@ function layerOf(layer: Descriptor | undefined, command: string, createdAt: stri
     sizeBytes: layer?.size ?? 0,
     command,
     createdAt,
+    title: layer?.annotations?.['org.opencontainers.image.title'] ?? '',
   };
 }

@@ -119,6 +119,8 @@ export interface LayerDetail {
   readonly sizeBytes: number;
   readonly command: string;
   readonly createdAt: string | null;
+  /** File name of an artifact's blob; `''` where there is none. */
+  readonly title: string;
 }
 
 /** One platform of an image. */
@@ -129,6 +131,8 @@ export interface ImageDetail {
   readonly sizeBytes: number;
   readonly createdAt: string | null;
   readonly author: string;
+  /** What it is when it is no image: nothing a container is made of, and nobody knows what its layers hold. */
+  readonly artifactType: string | null;
   readonly layers: readonly LayerDetail[];
   readonly config: {
     readonly env: readonly string[];

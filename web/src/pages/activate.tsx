@@ -52,7 +52,7 @@ function CodeForm({ code = '', error = null }: { readonly code?: string; readonl
           value={typed}
           onChange={(event) => setTyped(event.currentTarget.value.toUpperCase())}
           maxLength={20}
-          ff="monospace"
+          styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
           autoComplete="off"
           required
           data-autofocus

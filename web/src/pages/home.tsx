@@ -1,4 +1,4 @@
-import { Button, Card, Group, Stack, Stepper, Text, TextInput, Title } from '@mantine/core';
+import { Button, Card, Group, SegmentedControl, Stack, Stepper, Text, TextInput, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -26,7 +26,8 @@ export function HomePage() {
 
 function Repositories({ account, host }: { readonly account: Account; readonly host: string }) {
   const [filter, setFilter] = useState('');
-  const repositories = useQuery(repositoriesQuery({ namespace: account.username }));
+  const [namespace, setNamespace] = useState(account.username);
+  const repositories = useQuery(repositoriesQuery({ namespace }));
   const guide = useQuery(guideQuery);
   return (
     <Stack>
@@ -41,10 +42,21 @@ function Repositories({ account, host }: { readonly account: Account; readonly h
       {guide.data !== undefined && !guide.data.pushedTag && (
         <Guide state={guide.data} account={account} host={host} />
       )}
+      {account.isAdmin && (
+        <Group>
+          <SegmentedControl
+            size="sm"
+            data={[account.username, 'library']}
+            value={namespace}
+            onChange={setNamespace}
+            aria-label="Namespace"
+          />
+        </Group>
+      )}
       <QueryView query={repositories}>
         {(all) => {
           const shown = all.filter((repository) => repository.name.includes(filter));
-          if (all.length === 0) return <Text c="dimmed">You have no repositories yet.</Text>;
+          if (all.length === 0) return <Text c="dimmed">There are no repositories in {namespace} yet.</Text>;
           return (
             <>
               {all.length > 5 && (
@@ -56,7 +68,11 @@ function Repositories({ account, host }: { readonly account: Account; readonly h
                   maw={320}
                 />
               )}
-              <RepositoryTable repositories={shown} />
+              {shown.length === 0 ? (
+                <Text c="dimmed">No repository has this in its name.</Text>
+              ) : (
+                <RepositoryTable repositories={shown} />
+              )}
             </>
           );
         }}

@@ -39,10 +39,12 @@ function Detail({ repository, detail }: { readonly repository: string; readonly 
   const { data: session } = useQuery(sessionQuery);
   const [chosen, setChosen] = useState(0);
   const image = detail.images[chosen] ?? detail.images[0];
+  const isImage = image === undefined || image.artifactType === null;
   const separator = detail.reference.includes(':') ? '@' : ':';
+  const name = `${session?.registryHost ?? ''}/${repository}${separator}${detail.reference}`;
   return (
     <Stack>
-      <Breadcrumbs>
+      <Breadcrumbs className={classes['crumbs'] ?? ''}>
         <Link className={classes['anchor'] ?? ''} to="/r/$" params={{ _splat: repository }}>
           {repository}
         </Link>
@@ -65,10 +67,11 @@ function Detail({ repository, detail }: { readonly repository: string; readonly 
         {detail.pushedBy === '' ? '' : ` by ${detail.pushedBy}`} ·{' '}
         <span title={detail.digest}>{shortDigest(detail.digest)}</span>
       </Text>
-      <CopyLine
-        text={`docker pull ${session?.registryHost ?? ''}/${repository}${separator}${detail.reference}`}
-        label="the pull command"
-      />
+      {isImage ? (
+        <CopyLine text={`docker pull ${name}`} label="the pull command" />
+      ) : (
+        <CopyLine text={name} label="the reference" />
+      )}
       {detail.images.length > 1 && (
         <SegmentedControl
           data={detail.images.map((each, index) => ({
@@ -80,7 +83,11 @@ function Detail({ repository, detail }: { readonly repository: string; readonly 
           aria-label="Platform"
         />
       )}
-      {image !== undefined && (
+      {image === undefined ? (
+        <Text c="dimmed">None of the platforms this index names has been pushed here.</Text>
+      ) : image.artifactType !== null ? (
+        <Artifact image={image} type={image.artifactType} detail={detail} />
+      ) : (
         <Image key={image.digest} repository={repository} image={image} detail={detail} />
       )}
     </Stack>
@@ -126,26 +133,94 @@ function Image({
           <Config image={image} />
         </Tabs.Panel>
         <Tabs.Panel value="referrers">
-          <Table aria-label="Referrers">
-            <Table.Tbody>
-              {detail.referrers.map((referrer) => (
-                <Table.Tr key={referrer.digest}>
-                  <Table.Td>{referrer.artifactType || 'artifact'}</Table.Td>
-                  <Table.Td ff="monospace" fz="xs">
-                    {shortDigest(referrer.digest)}
-                  </Table.Td>
-                  <Table.Td ta="right">{formatBytes(referrer.sizeBytes)}</Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
+          <Referrers detail={detail} />
         </Tabs.Panel>
       </Tabs>
     </Stack>
   );
 }
 
+function Referrers({ detail }: { readonly detail: ReferenceDetail }) {
+  return (
+    <Table aria-label="Referrers">
+      <Table.Thead>
+        <Table.Tr>
+          <Table.Th>Type</Table.Th>
+          <Table.Th>Digest</Table.Th>
+          <Table.Th ta="right">Size</Table.Th>
+        </Table.Tr>
+      </Table.Thead>
+      <Table.Tbody>
+        {detail.referrers.map((referrer) => (
+          <Table.Tr key={referrer.digest}>
+            <Table.Td style={{ overflowWrap: 'anywhere' }}>{referrer.artifactType || 'artifact'}</Table.Td>
+            <Table.Td ff="monospace" fz="xs" title={referrer.digest}>
+              {shortDigest(referrer.digest)}
+            </Table.Td>
+            <Table.Td ta="right">{formatBytes(referrer.sizeBytes)}</Table.Td>
+          </Table.Tr>
+        ))}
+      </Table.Tbody>
+    </Table>
+  );
+}
+
+/** What is no image: its parts by name and type. What they hold is known to the tool that pushed it. */
+function Artifact({
+  image,
+  type,
+  detail,
+}: {
+  readonly image: ImageDetail;
+  readonly type: string;
+  readonly detail: ReferenceDetail;
+}) {
+  return (
+    <Stack>
+      <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+        This is no container image but an artifact of type <Code>{type}</Code>, {formatBytes(image.sizeBytes)}
+        . The tool that pushed it can pull it.
+      </Text>
+      <Table aria-label="Blobs" verticalSpacing="xs">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Content</Table.Th>
+            <Table.Th visibleFrom="sm">Digest</Table.Th>
+            <Table.Th ta="right">Size</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {image.layers.map((layer, index) => (
+            // biome-ignore lint/suspicious/noArrayIndexKey: the same blob may stand there twice, and the order never changes
+            <Table.Tr key={index}>
+              <Table.Td style={{ overflowWrap: 'anywhere' }}>
+                {layer.title !== '' && <div>{layer.title}</div>}
+                <Text size="xs" c="dimmed">
+                  {layer.mediaType}
+                </Text>
+              </Table.Td>
+              <Table.Td visibleFrom="sm" ff="monospace" fz="xs" title={layer.digest ?? ''}>
+                {layer.digest === null ? '' : shortDigest(layer.digest)}
+              </Table.Td>
+              <Table.Td ta="right">{formatBytes(layer.sizeBytes)}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+      {detail.referrers.length > 0 && (
+        <>
+          <Title order={2} size="h4">
+            Referrers
+          </Title>
+          <Referrers detail={detail} />
+        </>
+      )}
+    </Stack>
+  );
+}
+
 function Layers({ layers }: { readonly layers: readonly LayerDetail[] }) {
+  if (layers.length === 0) return <Text c="dimmed">This image has no layers.</Text>;
   const largest = Math.max(1, ...layers.map((layer) => layer.sizeBytes));
   return (
     <Table verticalSpacing="xs" aria-label="Layers" layout="fixed">
@@ -167,7 +242,9 @@ function Layers({ layers }: { readonly layers: readonly LayerDetail[] }) {
           <Table.Tr key={index} data-layer={layer.digest ?? ''}>
             <Table.Td c="dimmed">{index + 1}</Table.Td>
             <Table.Td>
-              <div className={classes['command']}>{formatCommand(layer.command) || '(no history)'}</div>
+              <div className={classes['command']}>
+                {formatCommand(layer.command) || '(the image does not say)'}
+              </div>
               {layer.sizeBytes > 0 && (
                 <div
                   className={classes['bar']}

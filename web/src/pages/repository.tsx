@@ -1,10 +1,11 @@
 import { Breadcrumbs, Group, SegmentedControl, Stack, Tabs, Text, Title } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
+import { useDebouncedValue } from '@mantine/hooks';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { lazy, Suspense, useState } from 'react';
 import type { RepositoryDetail, TagSummary } from '#hub/protocol/index.ts';
 import { repositoryQuery, sessionQuery, tagsQuery } from '../api.ts';
-import { formatAgo, formatBytes, plural } from '../format.ts';
+import { formatAgo, formatBytes, formatCount, plural } from '../format.ts';
 import { CopyLine } from '../parts/copy-line.tsx';
 import classes from '../parts/parts.module.css';
 import { VisibilityBadge } from '../parts/repository-table.tsx';
@@ -13,6 +14,9 @@ import { TagTable } from '../parts/tag-table.tsx';
 import type { RepositorySearch } from '../router.tsx';
 import { ImageView } from './image.tsx';
 import { SettingsTab } from './settings.tsx';
+
+/** As many tags as one answer of the hub holds. */
+const SENT_AT_ONCE = 1000;
 
 /** Loaded when there is a README to show. */
 const Markdown = lazy(async () => ({ default: (await import('../parts/markdown.tsx')).Markdown }));
@@ -51,11 +55,11 @@ function Repository({
   };
   return (
     <Stack>
-      <Breadcrumbs>
+      <Breadcrumbs className={classes['crumbs'] ?? ''}>
         <Link className={classes['anchor'] ?? ''} to="/explore" search={{ q: `${detail.namespace}/` }}>
           {detail.namespace}
         </Link>
-        <Text>{detail.name}</Text>
+        <Text style={{ overflowWrap: 'anywhere' }}>{detail.name}</Text>
       </Breadcrumbs>
       <Group gap="sm">
         <Title order={1} size="h2" style={{ overflowWrap: 'anywhere' }}>
@@ -63,7 +67,7 @@ function Repository({
         </Title>
         <VisibilityBadge visibility={detail.visibility} />
       </Group>
-      {detail.description !== '' && <Text>{detail.description}</Text>}
+      {detail.description !== '' && <Text style={{ overflowWrap: 'anywhere' }}>{detail.description}</Text>}
       <Text size="sm" c="dimmed">
         {detail.pushedAt === null ? 'Never pushed' : `Last pushed ${formatAgo(detail.pushedAt)}`} ·{' '}
         {formatBytes(detail.sizeBytes)} · {plural(detail.tags, 'tag')} · {plural(detail.pulls, 'pull')}
@@ -78,7 +82,7 @@ function Repository({
           <General detail={detail} name={name} />
         </Tabs.Panel>
         <Tabs.Panel value="tags">
-          <Tags name={name} canDelete={detail.rights.includes('delete')} />
+          <Tags name={name} total={detail.tags} canDelete={detail.rights.includes('delete')} />
         </Tabs.Panel>
         <Tabs.Panel value="settings">
           <SettingsTab detail={detail} name={name} />
@@ -174,17 +178,42 @@ function nextTag(tag: string): string {
   return match === null ? tag : `${match[1]}${Number(match[2]) + 1}`;
 }
 
-function Tags({ name, canDelete }: { readonly name: string; readonly canDelete: boolean }) {
-  const tags = useQuery(tagsQuery(name));
+function Tags({
+  name,
+  total,
+  canDelete,
+}: {
+  readonly name: string;
+  readonly total: number;
+  readonly canDelete: boolean;
+}) {
+  const [text, setText] = useState('');
+  const [searched] = useDebouncedValue(text, 250);
+  // What the hub sends at once is enough to filter here; beyond that it is asked.
+  const isPartial = total > SENT_AT_ONCE;
+  const tags = useQuery({
+    ...tagsQuery(name, isPartial ? searched : ''),
+    placeholderData: keepPreviousData,
+  });
+  if (total === 0 && tags.data?.length === 0) return <Text c="dimmed">No tags yet.</Text>;
   return (
     <QueryView query={tags}>
-      {(list) =>
-        list.length === 0 ? (
-          <Text c="dimmed">No tags yet.</Text>
-        ) : (
-          <TagTable repository={name} tags={list} canDelete={canDelete} isFilterable />
-        )
-      }
+      {(list) => (
+        <Stack>
+          {isPartial && (
+            <Text size="sm" c="dimmed">
+              This repository has {formatCount(total)} tags. The newest {formatCount(SENT_AT_ONCE)} are
+              listed; filter by name to find the others.
+            </Text>
+          )}
+          <TagTable
+            repository={name}
+            tags={list}
+            canDelete={canDelete}
+            filter={{ text, onChange: setText }}
+          />
+        </Stack>
+      )}
     </QueryView>
   );
 }

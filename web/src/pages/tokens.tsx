@@ -122,7 +122,9 @@ function TokenTable({ tokens }: { readonly tokens: readonly AccessToken[] }) {
           <Group justify="space-between" align="flex-start">
             <Stack gap={4}>
               <Group gap="xs">
-                <Text fw={600}>{token.description}</Text>
+                <Text fw={600} style={{ overflowWrap: 'anywhere' }}>
+                  {token.description}
+                </Text>
                 <TokenState token={token} />
               </Group>
               <Table layout="auto" withRowBorders={false} verticalSpacing={2} fz="sm">
@@ -164,17 +166,30 @@ function TokenTable({ tokens }: { readonly tokens: readonly AccessToken[] }) {
 function Fact({ name, value }: { readonly name: string; readonly value: string }) {
   return (
     <Table.Tr>
-      <Table.Th c="dimmed" fw={400} pl={0}>
+      <Table.Th c="dimmed" fw={400} pl={0} style={{ whiteSpace: 'nowrap', verticalAlign: 'top' }}>
         {name}
       </Table.Th>
-      <Table.Td>{value}</Table.Td>
+      <Table.Td style={{ overflowWrap: 'anywhere' }}>{value}</Table.Td>
     </Table.Tr>
   );
 }
 
 function TokenState({ token }: { readonly token: AccessToken }) {
-  if (token.expiresAt !== null && token.expiresAt < Date.now()) return <Badge color="gray">expired</Badge>;
-  return token.isActive ? <Badge color="teal">active</Badge> : <Badge color="gray">off</Badge>;
+  if (token.expiresAt !== null && token.expiresAt < Date.now())
+    return (
+      <Badge variant="light" color="gray" radius="sm">
+        expired
+      </Badge>
+    );
+  return token.isActive ? (
+    <Badge variant="light" color="teal" radius="sm">
+      active
+    </Badge>
+  ) : (
+    <Badge variant="light" color="gray" radius="sm">
+      off
+    </Badge>
+  );
 }
 
 function CreateToken({

@@ -1,27 +1,63 @@
-import { ActionIcon, Code, CopyButton, Group, Tooltip } from '@mantine/core';
+import { ActionIcon, Code, Group, Tooltip, VisuallyHidden } from '@mantine/core';
+import { useEffect, useState } from 'react';
 import classes from './parts.module.css';
+
+const COPIED_MS = 1500;
 
 /** A command to copy: one line, one button. */
 export function CopyLine({ text, label }: { readonly text: string; readonly label: string }) {
   return (
     <Group gap={0} wrap="nowrap" className={classes['copyLine'] ?? ''}>
-      <Code className={classes['copyText'] ?? ''}>{text}</Code>
-      <CopyButton value={text} timeout={1500}>
-        {({ copied, copy }) => (
-          <Tooltip label={copied ? 'Copied' : 'Copy'} withArrow>
-            <ActionIcon
-              variant="subtle"
-              color={copied ? 'teal' : 'gray'}
-              onClick={copy}
-              aria-label={`Copy ${label}`}
-            >
-              <CopyIcon done={copied} />
-            </ActionIcon>
-          </Tooltip>
-        )}
-      </CopyButton>
+      {/* It scrolls sideways, also by keyboard. */}
+      <Code className={classes['copyText'] ?? ''} tabIndex={0}>
+        {text}
+      </Code>
+      <CopyButton text={text} label={label} />
     </Group>
   );
+}
+
+/** A button that copies; `label` says what, as in "Copy the push command". */
+export function CopyButton({ text, label }: { readonly text: string; readonly label: string }) {
+  const [copied, setCopied] = useState(false);
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(false), COPIED_MS);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  return (
+    <Tooltip label={copied ? 'Copied' : `Copy ${label}`} withArrow>
+      <ActionIcon
+        variant="subtle"
+        color={copied ? 'teal' : 'gray'}
+        onClick={() => void copyText(text).then(setCopied)}
+        aria-label={`Copy ${label}`}
+      >
+        <CopyIcon done={copied} />
+        <VisuallyHidden role="status">{copied ? 'Copied' : ''}</VisuallyHidden>
+      </ActionIcon>
+    </Tooltip>
+  );
+}
+
+/** Browsers give the clipboard to pages over TLS and on this machine only; elsewhere a selection is copied as of old. */
+async function copyText(text: string): Promise<boolean> {
+  const clipboard = navigator.clipboard as Clipboard | undefined;
+  if (clipboard !== undefined) {
+    return clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
+  }
+  const field = document.createElement('textarea');
+  field.value = text;
+  field.style.position = 'fixed';
+  field.style.opacity = '0';
+  document.body.append(field);
+  field.select();
+  const isCopied = document.execCommand('copy');
+  field.remove();
+  return isCopied;
 }
 
 function CopyIcon({ done }: { readonly done: boolean }) {

@@ -10,6 +10,10 @@ export function Markdown({ text }: { readonly text: string }) {
         unwrapDisallowed
         urlTransform={(url) => (/^https?:\/\//i.test(url) ? url : '')}
         components={{
+          pre: ({ children }) => (
+            // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls sideways, also by keyboard
+            <pre tabIndex={0}>{children}</pre>
+          ),
           a: ({ href, children }) =>
             href ? (
               <a href={href} rel="noopener noreferrer nofollow" target="_blank">

@@ -1,7 +1,7 @@
 import { Badge, Group, Stack, Table, Text } from '@mantine/core';
 import { Link } from '@tanstack/react-router';
 import type { RepositorySummary, Visibility } from '#hub/protocol/index.ts';
-import { formatAgo, formatBytes, formatTime, plural } from '../format.ts';
+import { formatAgo, formatBytes, formatCount, formatTime, plural } from '../format.ts';
 import classes from './parts.module.css';
 
 /** Whether a repository is seen by everybody. */
@@ -16,18 +16,25 @@ export function VisibilityBadge({ visibility }: { readonly visibility: Visibilit
 /** Repositories in rows; on a narrow page the figures go below the name. */
 export function RepositoryTable({ repositories }: { readonly repositories: readonly RepositorySummary[] }) {
   return (
-    <Table verticalSpacing="sm" highlightOnHover aria-label="Repositories">
+    <Table
+      verticalSpacing="sm"
+      highlightOnHover
+      aria-label="Repositories"
+      className={classes['figures'] ?? ''}
+    >
       <Table.Thead>
         <Table.Tr>
           <Table.Th>Name</Table.Th>
-          <Table.Th visibleFrom="sm">Last pushed</Table.Th>
-          <Table.Th visibleFrom="sm" ta="right">
+          <Table.Th visibleFrom="sm" w={150}>
+            Last pushed
+          </Table.Th>
+          <Table.Th visibleFrom="sm" w={110} ta="right">
             Size
           </Table.Th>
-          <Table.Th visibleFrom="sm" ta="right">
+          <Table.Th visibleFrom="sm" w={80} ta="right">
             Tags
           </Table.Th>
-          <Table.Th visibleFrom="sm" ta="right">
+          <Table.Th visibleFrom="sm" w={90} ta="right">
             Pulls
           </Table.Th>
         </Table.Tr>
@@ -55,7 +62,7 @@ function Row({ repository }: { readonly repository: RepositorySummary }) {
             <VisibilityBadge visibility={repository.visibility} />
           </Group>
           {repository.description !== '' && (
-            <Text size="sm" c="dimmed">
+            <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
               {repository.description}
             </Text>
           )}
@@ -72,10 +79,10 @@ function Row({ repository }: { readonly repository: RepositorySummary }) {
         {formatBytes(repository.sizeBytes)}
       </Table.Td>
       <Table.Td visibleFrom="sm" ta="right">
-        {repository.tags}
+        {formatCount(repository.tags)}
       </Table.Td>
       <Table.Td visibleFrom="sm" ta="right">
-        {repository.pulls}
+        {formatCount(repository.pulls)}
       </Table.Td>
     </Table.Tr>
   );

@@ -1,8 +1,9 @@
-import { Alert, Center, Loader, Stack, Text, Title } from '@mantine/core';
+import { Alert, Button, Center, Loader, Stack, Text, Title } from '@mantine/core';
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
 import { useLocation } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { ApiFailure, sessionQuery } from '../api.ts';
+import { sentence } from '../format.ts';
 import { LinkButton } from './links.ts';
 
 /** What a query has to show: loading, an error that says what to do, or its data. */
@@ -14,7 +15,7 @@ export function QueryView<T>({
   readonly children: (data: T) => ReactNode;
 }) {
   if (query.data !== undefined) return children(query.data);
-  if (query.error !== null) return <Failure error={query.error} />;
+  if (query.error !== null) return <Failure error={query.error} onRetry={() => void query.refetch()} />;
   return (
     <Center mih={160} role="status" aria-label="Loading">
       <Loader size="sm" />
@@ -23,22 +24,57 @@ export function QueryView<T>({
 }
 
 /** An error, with the way out where there is one. */
-export function Failure({ error }: { readonly error: Error }) {
+export function Failure({ error, onRetry }: { readonly error: Error; readonly onRetry?: () => void }) {
   const failure = error instanceof ApiFailure ? error : undefined;
   if (failure?.status === 404) return <Missing message={failure.message} reason={failure.reason} />;
   return (
-    <Alert
-      color="red"
-      title={failure?.status === 429 ? 'Too many requests' : 'This did not work'}
-      role="alert"
-    >
-      <Text size="sm">{error.message}</Text>
-      {failure?.reason && <Text size="sm">{failure.reason}</Text>}
+    <Alert color={failure?.status === 429 ? 'yellow' : 'red'} title={titleOf(failure?.status)} role="alert">
+      <Stack gap="xs" align="flex-start">
+        <ErrorText error={error} />
+        {failure?.status === 401 ? (
+          <SignInLink />
+        ) : (
+          onRetry && (
+            <Button variant="default" size="xs" onClick={onRetry}>
+              Try again
+            </Button>
+          )
+        )}
+      </Stack>
     </Alert>
   );
 }
 
-/** A page for what is not there, or not for this viewer. */
+function titleOf(status: number | undefined): string {
+  if (status === 0) return 'The hub does not answer';
+  if (status === 401) return 'You are not signed in any more';
+  if (status === 403) return 'This is not yours to do';
+  return status === 429 ? 'Too many requests' : 'This did not work';
+}
+
+function ErrorText({ error }: { readonly error: Error }) {
+  const { reason = undefined, fix = [] } = error instanceof ApiFailure ? error : {};
+  return [error.message, reason, ...fix].map(
+    (text) =>
+      text !== undefined && (
+        <Text size="sm" key={text}>
+          {sentence(text)}
+        </Text>
+      ),
+  );
+}
+
+function SignInLink() {
+  const { data: session } = useQuery(sessionQuery);
+  const here = useLocation({ select: (location) => location.href });
+  return (
+    <LinkButton to="/signin" search={{ next: here }} variant="light">
+      {session?.account == null ? 'Sign in' : 'Sign in as somebody else'}
+    </LinkButton>
+  );
+}
+
+/** A page for what is not there, or not for this viewer: then there is a reason, and a way to be somebody else. */
 export function Missing({
   message,
   reason,
@@ -46,18 +82,20 @@ export function Missing({
   readonly message: string;
   readonly reason?: string | undefined;
 }) {
-  const { data: session } = useQuery(sessionQuery);
-  const here = useLocation({ select: (location) => location.href });
   return (
     <Stack align="flex-start" py="xl">
       <Title order={1} size="h2">
         Not found
       </Title>
-      <Text>{message}.</Text>
-      {reason && <Text c="dimmed">Now {reason}.</Text>}
-      <LinkButton to="/signin" search={{ next: here }} variant="light">
-        {session?.account == null ? 'Sign in' : 'Sign in as somebody else'}
-      </LinkButton>
+      <Text style={{ overflowWrap: 'anywhere' }}>{sentence(message)}</Text>
+      {reason && <Text c="dimmed">{sentence(reason)}</Text>}
+      {reason ? (
+        <SignInLink />
+      ) : (
+        <LinkButton to="/" variant="light">
+          Go to the start page
+        </LinkButton>
+      )}
     </Stack>
   );
 }
@@ -77,12 +115,12 @@ export function FormError({
     return null;
   return (
     <Alert color="red" role="alert">
-      {error.message}
+      <ErrorText error={error} />
     </Alert>
   );
 }
 
 /** The text for one field, if the error is about it. */
 export function fieldError(error: Error | null, field: string): string | null {
-  return error instanceof ApiFailure && error.field === field ? error.message : null;
+  return error instanceof ApiFailure && error.field === field ? sentence(error.message) : null;
 }

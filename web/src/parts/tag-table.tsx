@@ -1,14 +1,18 @@
 import { Badge, Button, Group, Modal, Select, Stack, Table, Text, TextInput } from '@mantine/core';
-import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import type { TagSummary } from '#hub/protocol/index.ts';
-import { call } from '../api.ts';
-import { formatAgo, formatBytes, formatTime, shortDigest } from '../format.ts';
+import { call, sessionQuery } from '../api.ts';
+import { formatAgo, formatBytes, formatCount, formatTime, shortDigest } from '../format.ts';
+import { CopyButton } from './copy-line.tsx';
 import classes from './parts.module.css';
 import { FormError } from './states.tsx';
 
 type Order = 'newest' | 'name' | 'size';
+
+/** So many rows at once: a browser lays them out in no time. */
+const STEP = 100;
 
 const ORDERS: Readonly<Record<Order, (a: TagSummary, b: TagSummary) => number>> = {
   newest: (a, b) => b.pushedAt - a.pushedAt,
@@ -20,24 +24,30 @@ interface TagTableProps {
   readonly repository: string;
   readonly tags: readonly TagSummary[];
   readonly canDelete: boolean;
-  readonly isFilterable?: boolean;
+  /** Shown beside the filter when there is one. */
+  readonly filter?: {
+    readonly text: string;
+    readonly onChange: (text: string) => void;
+  };
 }
 
 /** Tags in rows, to filter and sort. */
-export function TagTable({ repository, tags, canDelete, isFilterable = false }: TagTableProps) {
-  const [filter, setFilter] = useState('');
+export function TagTable({ repository, tags, canDelete, filter }: TagTableProps) {
+  const { data: session } = useQuery(sessionQuery);
+  const [limit, setLimit] = useState(STEP);
   const [order, setOrder] = useState<Order>('newest');
   const [doomed, setDoomed] = useState<string>();
-  const shown = tags.filter((tag) => tag.name.includes(filter)).sort(ORDERS[order]);
+  const found = tags.filter((tag) => tag.name.includes(filter?.text ?? '')).sort(ORDERS[order]);
+  const shown = found.slice(0, limit);
   return (
     <Stack>
-      {isFilterable && (
+      {filter !== undefined && (
         <Group>
           <TextInput
             aria-label="Filter tags"
             placeholder="Filter by name"
-            value={filter}
-            onChange={(event) => setFilter(event.currentTarget.value)}
+            value={filter.text}
+            onChange={(event) => filter.onChange(event.currentTarget.value)}
           />
           <Select
             aria-label="Sort tags"
@@ -52,7 +62,7 @@ export function TagTable({ repository, tags, canDelete, isFilterable = false }: 
           />
         </Group>
       )}
-      <Table verticalSpacing="sm" highlightOnHover aria-label="Tags">
+      <Table verticalSpacing="sm" highlightOnHover aria-label="Tags" className={classes['figures'] ?? ''}>
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Tag</Table.Th>
@@ -61,7 +71,7 @@ export function TagTable({ repository, tags, canDelete, isFilterable = false }: 
             <Table.Th ta="right">Size</Table.Th>
             <Table.Th visibleFrom="sm">Pushed</Table.Th>
             <Table.Th visibleFrom="md">Last pulled</Table.Th>
-            {canDelete && <Table.Th aria-label="Actions" />}
+            <Table.Th aria-label="Actions" w={canDelete ? 110 : 44} />
           </Table.Tr>
         </Table.Thead>
         <Table.Tbody>
@@ -70,11 +80,23 @@ export function TagTable({ repository, tags, canDelete, isFilterable = false }: 
               key={tag.name}
               repository={repository}
               tag={tag}
+              host={session?.registryHost ?? ''}
               {...(canDelete ? { onDelete: () => setDoomed(tag.name) } : {})}
             />
           ))}
         </Table.Tbody>
       </Table>
+      {found.length === 0 && <Text c="dimmed">No tag has this in its name.</Text>}
+      {found.length > shown.length && (
+        <Group>
+          <Button variant="default" onClick={() => setLimit(limit + STEP)}>
+            Show more
+          </Button>
+          <Text size="sm" c="dimmed">
+            {formatCount(shown.length)} of {formatCount(found.length)} are shown.
+          </Text>
+        </Group>
+      )}
       <DeleteTag repository={repository} tag={doomed} onClose={() => setDoomed(undefined)} />
     </Stack>
   );
@@ -83,10 +105,12 @@ export function TagTable({ repository, tags, canDelete, isFilterable = false }: 
 function Row({
   repository,
   tag,
+  host,
   onDelete,
 }: {
   readonly repository: string;
   readonly tag: TagSummary;
+  readonly host: string;
   readonly onDelete?: () => void;
 }) {
   const pushed = `${formatAgo(tag.pushedAt)}${tag.pushedBy === '' ? '' : ` by ${tag.pushedBy}`}`;
@@ -102,7 +126,7 @@ function Row({
           {tag.name}
         </Link>
         <Text size="xs" c="dimmed" hiddenFrom="sm">
-          {pushed} · {tag.platforms.join(', ')}
+          {[pushed, ...tag.platforms].join(' · ')}
         </Text>
       </Table.Td>
       <Table.Td visibleFrom="sm" ff="monospace" fz="xs" title={tag.digest}>
@@ -122,19 +146,25 @@ function Row({
         {pushed}
       </Table.Td>
       <Table.Td visibleFrom="md">{formatAgo(tag.pulledAt)}</Table.Td>
-      {onDelete !== undefined && (
-        <Table.Td ta="right">
-          <Button
-            variant="subtle"
-            color="red"
-            size="compact-xs"
-            onClick={onDelete}
-            aria-label={`Delete tag ${tag.name}`}
-          >
-            Delete
-          </Button>
-        </Table.Td>
-      )}
+      <Table.Td ta="right">
+        <Group gap={4} wrap="nowrap" justify="flex-end">
+          <CopyButton
+            text={`docker pull ${host}/${repository}:${tag.name}`}
+            label={`the pull command of ${tag.name}`}
+          />
+          {onDelete !== undefined && (
+            <Button
+              variant="subtle"
+              color="red"
+              size="compact-xs"
+              onClick={onDelete}
+              aria-label={`Delete tag ${tag.name}`}
+            >
+              Delete
+            </Button>
+          )}
+        </Group>
+      </Table.Td>
     </Table.Tr>
   );
 }
