@@ -1,4 +1,4 @@
-import { readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import type { ExitRecord } from '#runtime/keeper/types.ts';
@@ -392,7 +392,11 @@ export class Lifecycle {
 
   async #unmount(id: string): Promise<void> {
     const target = rootfsOf(this.#context, id);
-    await this.#context.snapshots.unmountInBackground(target);
+    if (!existsSync(target)) return;
+    // What goes with its container was mounted without syncs: that ends at once.
+    const goes = this.#context.records.byId(id)?.hostConfig.AutoRemove === true;
+    if (goes) this.#context.snapshots.unmount(target);
+    else await this.#context.snapshots.unmountInBackground(target);
     try {
       rmdirSync(target);
     } catch {
