@@ -18,7 +18,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
 };
 /** Native modules, and what must stay a package of its own. */
 const EXTERNAL = ['koffi', '@napi-rs/lzma'];
-const SERVICES = ['daemon', 'hub', 'keeper'];
+const SERVICES = ['daemon', 'hub'];
 /** A child program or worker that code names by `new URL('./x.ts', import.meta.url)`. */
 const NEIGHBOUR = /new URL\(\s*'(\.[^']+\.ts)',\s*import\.meta\.url\s*\)/g;
 
@@ -97,7 +97,7 @@ const services: Plugin = {
   name: 'services',
   setup(build) {
     build.onResolve({ filter: /^\.\/(daemon|hub|keeper)\.ts$/ }, ({ path }) => ({
-      path: path.replace(/\.ts$/, '.js'),
+      path: path === './keeper.ts' ? './main-keeper.js' : path.replace(/\.ts$/, '.js'),
       external: true,
     }));
   },
