@@ -12,6 +12,7 @@ export type ContextSource =
   /** Git URL, tarball URL or the URL of a single Dockerfile. */
   | { readonly kind: 'remote'; readonly url: string };
 
+/** Everything a build depends on. */
 export interface BuildRequest {
   readonly context: ContextSource;
   /** Path inside the context; `Dockerfile` by default. May be a URL (remote Dockerfile). */
@@ -44,6 +45,7 @@ export interface BuildListener {
   readonly onImage: (id: ImageId) => void;
 }
 
+/** Builds images, and keeps their cache and records. */
 export interface Builder {
   /** @throws {CodedError}; the message is Docker's. */
   build(
@@ -77,6 +79,7 @@ export interface KeyComponent {
   readonly value: string;
 }
 
+/** What one step of a build did. */
 export interface StepRecord {
   readonly number: number;
   readonly text: string;

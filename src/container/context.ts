@@ -76,10 +76,12 @@ export function rootfsOf(context: Context, id: string): string {
   return join(context.execRoot, 'rootfs', id);
 }
 
+/** Where the log of a container is. */
 export function logPathOf(context: Context, id: string): string {
   return join(dirOf(context, id), `${id}-json.log`);
 }
 
+/** Where the keeper notes how a container ended. */
 export function exitFileOf(context: Context, id: string): string {
   return join(dirOf(context, id), 'exit.json');
 }
@@ -89,6 +91,7 @@ export function runtimeRootOf(context: Context): string {
   return join(context.execRoot, 'runtime');
 }
 
+/** The cgroup of a container, as the runtime is told it. */
 export function cgroupsPathOf(record: ContainerRecord): string {
   const parent = (record.hostConfig.CgroupParent || '/slipway').replace(/\/+$/, '');
   return `${parent.startsWith('/') ? '' : '/'}${parent}/${record.id}`;

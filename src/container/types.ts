@@ -4,6 +4,7 @@ import type { Reference } from '#oci/reference/index.ts';
 import type { Endpoint, Network } from '#runtime/network/types.ts';
 import type { ContainerSettings, EndpointRequest, HostSettings, RestartPolicy } from './wire.ts';
 
+/** A container's state, in Docker's words. */
 export type ContainerStatus =
   | 'created'
   | 'running'
@@ -92,6 +93,7 @@ export interface CreateRequest {
   readonly platform?: string;
 }
 
+/** What `wait` waits for. */
 export type WaitCondition = 'not-running' | 'next-exit' | 'removed';
 
 /** What `wait` answers. */
@@ -107,6 +109,7 @@ export interface LogEntry {
   readonly time: string;
 }
 
+/** Which lines of a log are asked for. */
 export interface LogQuery {
   readonly stdout: boolean;
   readonly stderr: boolean;
@@ -165,6 +168,7 @@ export interface PathStat {
   readonly linkTarget: string;
 }
 
+/** One path that differs from the image. */
 export interface PathChange {
   readonly path: string;
   readonly kind: 'modified' | 'added' | 'deleted';

@@ -17,6 +17,7 @@ export interface ContainerSettings extends ImageDefaults {
   readonly StopTimeout?: number | null;
 }
 
+/** Docker's `RestartPolicy`. */
 export interface RestartPolicy {
   readonly Name: string;
   readonly MaximumRetryCount?: number;
@@ -43,6 +44,7 @@ export interface MountRequest {
   readonly TmpfsOptions?: { readonly SizeBytes?: number; readonly Mode?: number };
 }
 
+/** A port as a client asks for it. */
 export interface PortRequest {
   readonly HostIp?: string;
   readonly HostPort?: string;

@@ -12,6 +12,7 @@ export interface FrontendBridge {
   ): Promise<{ readonly imageId: Digest; readonly reference: string; readonly config: ImageConfig }>;
 }
 
+/** What a frontend is told about the build. */
 export interface FrontendOptions {
   /** Text of the Dockerfile and the name errors show. */
   readonly dockerfile: { readonly text: string; readonly name: string };
@@ -61,6 +62,7 @@ export interface PlannedStep {
   readonly notes: readonly string[];
 }
 
+/** A stage that is built, with its steps in order. */
 export interface PlannedStage {
   readonly index: number;
   readonly name: string | undefined;

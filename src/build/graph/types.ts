@@ -34,6 +34,7 @@ export type SourceOp =
     }
   | { readonly kind: 'http'; readonly url: string; readonly checksum?: Digest; readonly filename: string };
 
+/** Runs a process in the tree of input 0. */
 export interface ExecOp {
   readonly kind: 'exec';
   readonly args: readonly string[];
@@ -50,6 +51,7 @@ export interface ExecOp {
   readonly mounts?: readonly ExecMount[];
 }
 
+/** A mount of an exec op. */
 export interface ExecMount {
   readonly type: 'bind' | 'cache' | 'tmpfs' | 'secret' | 'ssh';
   readonly target: string;
@@ -97,6 +99,7 @@ export type FileAction =
     }
   | { readonly kind: 'remove'; readonly path: string; readonly allowMissing: boolean };
 
+/** Changes the tree of input 0 without running anything in it. */
 export interface FileOp {
   readonly kind: 'file';
   readonly actions: readonly FileAction[];
@@ -104,6 +107,7 @@ export interface FileOp {
   readonly cwd: string;
 }
 
+/** What a vertex does. */
 export type Op = { readonly kind: 'source'; readonly source: SourceOp } | ExecOp | FileOp;
 
 /** Source lines a vertex comes from, for errors with an excerpt. Lines are 1-based, inclusive. */
@@ -113,6 +117,7 @@ export interface SourceRange {
   readonly end: number;
 }
 
+/** A node of the graph: an op, what goes into it, and how people are shown it. */
 export interface Vertex {
   readonly digest: Digest;
   readonly op: Op;

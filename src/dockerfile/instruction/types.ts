@@ -44,6 +44,7 @@ export interface CommandLine {
   }[];
 }
 
+/** A parsed `ADD`. */
 export interface AddInstruction extends InstructionSource, Transfer {
   readonly kind: 'ADD';
   /** `undefined`: not given. */
@@ -52,6 +53,7 @@ export interface AddInstruction extends InstructionSource, Transfer {
   readonly unpack: boolean | undefined;
 }
 
+/** A parsed `ARG`. */
 export interface ArgInstruction extends InstructionSource {
   readonly kind: 'ARG';
   readonly args: readonly {
@@ -63,10 +65,12 @@ export interface ArgInstruction extends InstructionSource {
   }[];
 }
 
+/** A parsed `CMD`. */
 export interface CmdInstruction extends InstructionSource, CommandLine {
   readonly kind: 'CMD';
 }
 
+/** A parsed `COPY`. */
 export interface CopyInstruction extends InstructionSource, Transfer {
   readonly kind: 'COPY';
   /** Stage, image or named context; empty: the build context. */
@@ -74,20 +78,24 @@ export interface CopyInstruction extends InstructionSource, Transfer {
   readonly parents: boolean;
 }
 
+/** A parsed `ENTRYPOINT`. */
 export interface EntrypointInstruction extends InstructionSource, CommandLine {
   readonly kind: 'ENTRYPOINT';
 }
 
+/** A parsed `ENV`. */
 export interface EnvInstruction extends InstructionSource {
   readonly kind: 'ENV';
   readonly pairs: readonly KeyValue[];
 }
 
+/** A parsed `EXPOSE`. */
 export interface ExposeInstruction extends InstructionSource {
   readonly kind: 'EXPOSE';
   readonly ports: readonly string[];
 }
 
+/** A parsed `FROM`. */
 export interface FromInstruction extends InstructionSource {
   readonly kind: 'FROM';
   readonly base: string;
@@ -108,22 +116,26 @@ export interface HealthcheckInstruction extends InstructionSource {
   readonly retries: number;
 }
 
+/** A parsed `LABEL`. */
 export interface LabelInstruction extends InstructionSource {
   readonly kind: 'LABEL';
   readonly pairs: readonly KeyValue[];
 }
 
+/** A parsed `MAINTAINER`. */
 export interface MaintainerInstruction extends InstructionSource {
   readonly kind: 'MAINTAINER';
   readonly maintainer: string;
 }
 
+/** A parsed `ONBUILD`. */
 export interface OnbuildInstruction extends InstructionSource {
   readonly kind: 'ONBUILD';
   /** The trigger as text, heredocs included, to be parsed by the build that uses the image. */
   readonly expression: string;
 }
 
+/** A parsed `RUN`. */
 export interface RunInstruction extends InstructionSource, CommandLine {
   readonly kind: 'RUN';
   /** `--mount` values as written; their variables are replaced at planning. */
@@ -135,26 +147,31 @@ export interface RunInstruction extends InstructionSource, CommandLine {
   readonly flagsUsed: readonly string[];
 }
 
+/** A parsed `SHELL`. */
 export interface ShellInstruction extends InstructionSource {
   readonly kind: 'SHELL';
   readonly shell: readonly string[];
 }
 
+/** A parsed `STOPSIGNAL`. */
 export interface StopsignalInstruction extends InstructionSource {
   readonly kind: 'STOPSIGNAL';
   readonly signal: string;
 }
 
+/** A parsed `USER`. */
 export interface UserInstruction extends InstructionSource {
   readonly kind: 'USER';
   readonly user: string;
 }
 
+/** A parsed `VOLUME`. */
 export interface VolumeInstruction extends InstructionSource {
   readonly kind: 'VOLUME';
   readonly volumes: readonly string[];
 }
 
+/** A parsed `WORKDIR`. */
 export interface WorkdirInstruction extends InstructionSource {
   readonly kind: 'WORKDIR';
   readonly path: string;

@@ -13,6 +13,7 @@ export interface TransferProgress {
   readonly total?: number;
 }
 
+/** What a transfer is given besides its reference. */
 export interface TransferOptions {
   readonly credentials: CredentialSource;
   readonly onProgress?: (progress: TransferProgress) => void;

@@ -18,6 +18,7 @@ const NEWLINE = 10;
 const CLOCK_STEP_MS = 50;
 const BACKWARD_LIMIT_NS = 100_000_000n;
 
+/** Which stream a line came from. */
 export type LogStream = 'stdout' | 'stderr';
 
 /** Appends to one log. Writes never overlap; a failed write is told once and the log goes on with the next. */

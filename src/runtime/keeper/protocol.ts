@@ -18,6 +18,7 @@ export const PROTOCOL_VERSION = 1;
 /** Longest line; a request holds paths and flags, never data. */
 const LINE_LIMIT = 64 * 1024;
 
+/** What the engine asks of its keeper. */
 export type KeeperRequest =
   | { readonly op: 'hello' }
   | { readonly op: 'start'; readonly start: KeeperStart }
@@ -30,6 +31,7 @@ export type KeeperRequest =
   | { readonly op: 'events' }
   | { readonly op: 'shutdown' };
 
+/** What the keeper answers. */
 export type KeeperAnswer =
   | { readonly ok: unknown }
   | { readonly error: { readonly code: ErrorCode; readonly message: string } };

@@ -16,6 +16,7 @@ export interface RuntimeAddress {
   readonly root: string;
 }
 
+/** Rows and columns of a terminal. */
 export interface TerminalSize {
   readonly rows: number;
   readonly columns: number;

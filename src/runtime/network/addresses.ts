@@ -42,15 +42,18 @@ export function parseSubnet(text: string): Subnet {
   return { base: (toNumber(address) & maskOf(prefixLength)) >>> 0, prefixLength };
 }
 
+/** A subnet as `10.0.0.0/8`. */
 export function formatSubnet(subnet: Subnet): string {
   return `${toAddress(subnet.base)}/${subnet.prefixLength}`;
 }
 
+/** Whether two subnets have an address in common. */
 export function overlaps(a: Subnet, b: Subnet): boolean {
   const mask = maskOf(Math.min(a.prefixLength, b.prefixLength));
   return (a.base & mask) === (b.base & mask);
 }
 
+/** Whether an address is in a subnet. */
 export function contains(subnet: Subnet, address: string): boolean {
   return (toNumber(address) & maskOf(subnet.prefixLength)) >>> 0 === subnet.base;
 }

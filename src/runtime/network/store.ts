@@ -26,6 +26,7 @@ import { addPorts, type BridgeRule, drawTable, type PublishedPort, removePorts }
 import { SandboxPool } from './sandboxes.ts';
 import type { AttachOptions, Endpoint, Network, NetworkStore, PortBinding, Sandbox } from './types.ts';
 
+/** Options of `createNetworkStore`. */
 export interface NetworkStoreOptions {
   readonly db: Database;
   /** Data root; names the bridge and the firewall table, so that engines with different roots do not meet. */

@@ -34,6 +34,7 @@ export interface Endpoint {
   readonly ports: readonly PortBinding[];
 }
 
+/** How a container joins a network. */
 export interface AttachOptions {
   readonly networkId: string;
   readonly containerId: string;

@@ -1,5 +1,6 @@
 /** The parts of the OCI runtime config that we write. Spec: runtime-spec v1.0.2, config.md and config-linux.md. */
 
+/** A mount of the runtime config. */
 export interface OciMount {
   readonly destination: string;
   readonly type: string;
@@ -7,6 +8,7 @@ export interface OciMount {
   readonly options: readonly string[];
 }
 
+/** Capability sets of a process. */
 export interface OciCapabilities {
   readonly bounding: readonly string[];
   readonly effective: readonly string[];
@@ -15,18 +17,21 @@ export interface OciCapabilities {
   readonly ambient: readonly string[];
 }
 
+/** User and groups of a process, as numbers. */
 export interface OciUser {
   readonly uid: number;
   readonly gid: number;
   readonly additionalGids: readonly number[];
 }
 
+/** One resource limit. */
 export interface OciRlimit {
   readonly type: string;
   readonly soft: number;
   readonly hard: number;
 }
 
+/** The process to start. */
 export interface OciProcess {
   readonly terminal: boolean;
   readonly consoleSize?: { readonly height: number; readonly width: number };
@@ -42,6 +47,7 @@ export interface OciProcess {
   readonly selinuxLabel?: string;
 }
 
+/** One seccomp rule. */
 export interface OciSyscall {
   readonly names: readonly string[];
   readonly action: string;
@@ -54,6 +60,7 @@ export interface OciSyscall {
   }[];
 }
 
+/** A seccomp profile. */
 export interface OciSeccomp {
   readonly defaultAction: string;
   readonly defaultErrnoRet?: number;
@@ -61,6 +68,7 @@ export interface OciSeccomp {
   readonly syscalls: readonly OciSyscall[];
 }
 
+/** A device node to make. */
 export interface OciDevice {
   readonly path: string;
   readonly type: 'c' | 'b' | 'p';
@@ -71,6 +79,7 @@ export interface OciDevice {
   readonly gid?: number;
 }
 
+/** A device rule of the cgroup. */
 export interface OciDeviceRule {
   readonly allow: boolean;
   readonly type?: string;
@@ -79,11 +88,13 @@ export interface OciDeviceRule {
   readonly access: string;
 }
 
+/** A namespace, new or joined by path. */
 export interface OciNamespace {
   readonly type: 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup' | 'user';
   readonly path?: string;
 }
 
+/** Limits of the cgroup. */
 export interface OciResources {
   readonly devices: readonly OciDeviceRule[];
   readonly memory?: {
@@ -104,6 +115,7 @@ export interface OciResources {
   readonly blockIO?: { readonly weight?: number };
 }
 
+/** The whole runtime config. Spec: runtime-spec v1.2, config.md. */
 export interface OciSpec {
   readonly ociVersion: string;
   readonly process: OciProcess;

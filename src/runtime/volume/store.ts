@@ -17,6 +17,7 @@ import type { Changesets } from '#store/changeset/types.ts';
 import type { Database } from '#store/metadata/index.ts';
 import type { Volume, VolumeStore } from './types.ts';
 
+/** Options of `createVolumeStore`. */
 export interface VolumeStoreOptions {
   readonly db: Database;
   readonly root: string;

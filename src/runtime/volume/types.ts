@@ -1,3 +1,4 @@
+/** A named or anonymous volume. */
 export interface Volume {
   readonly name: string;
   readonly driver: 'local';

@@ -31,6 +31,7 @@ export interface LayerFacts {
 /** Where layer bytes come from: a file (a blob), or a stream piped to the child. */
 export type LayerSource = { readonly path: string } | { readonly stream: AsyncIterable<Uint8Array> };
 
+/** What to unpack, where to, and within which limits. */
 export interface UnpackOptions {
   readonly source: LayerSource;
   /** `auto`: by magic bytes. */
@@ -52,6 +53,7 @@ export interface UnpackOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Where a packed layer goes, and in which format. */
 export interface PackOptions {
   readonly format: OutputCompression;
   readonly level?: number;

@@ -6,6 +6,7 @@ import { MIGRATIONS } from './schema.ts';
 
 /** What a column holds. Dates are milliseconds since 1970, booleans 0 or 1, documents JSON text. */
 export type Value = string | number | bigint | null | Uint8Array;
+/** A row by column name. */
 export type Row = Record<string, Value>;
 
 /**
