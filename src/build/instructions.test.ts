@@ -205,3 +205,29 @@ test('files of a stage are shared with the layer they are copied to, capabilitie
     assert.equal(statSync(join(dirs[0] ?? '', 'm')).nlink, 1);
   }),
 );
+
+test('the copy driver builds the same', options, () =>
+  withBuilder(
+    async ({ build, read, list, store }) => {
+      const files = {
+        Dockerfile:
+          'FROM busybox AS one\nRUN echo 1 > /one && rm /etc/group\nCOPY d /x\nFROM busybox\nCOPY --from=one /one /x /y/\nRUN echo two > /y/one && rm /y/b\nRUN true\n',
+        'd/b': 'b',
+        'd/c': 'c',
+      };
+      const { image } = await build(files);
+      assert.equal(store.snapshots.driver, 'copy');
+      assert.equal(read(image, 'y/one') + read(image, 'y/c'), 'two\nc');
+      assert.deepEqual(
+        list(image, 'y').map((line) => line.split(' ')[2] ?? ''),
+        ['', 'c', 'one'],
+      );
+      assert.equal(read(image, 'etc/group').includes('users'), true);
+      const again = await build(files);
+      assert.equal(again.image.id, image.id);
+      const changed = await build({ ...files, 'd/b': 'other' });
+      assert.equal(read(changed.image, 'y/c'), 'c');
+    },
+    { driver: 'copy' },
+  ),
+);

@@ -50,12 +50,17 @@ export interface TestBuilder {
 /** Runs `body` with a fresh builder; afterwards nothing of it is mounted or left on the disk. */
 export async function withBuilder(
   body: (test: TestBuilder) => Promise<void>,
-  options: Partial<BuilderOptions> = {},
+  { driver, ...options }: Partial<BuilderOptions> & { readonly driver?: 'overlay' | 'copy' } = {},
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-build-'));
   const root = join(dir, 'root');
   const changesets = createChangesets({ stateDir: join(dir, 'changesets') });
-  const store = await openStore({ root, changesets, graceMs: 0 });
+  const store = await openStore({
+    root,
+    changesets,
+    graceMs: 0,
+    ...(driver === undefined ? {} : { driver }),
+  });
   const stepRuntime = createStepRuntime({
     runtimePath: createOciRuntime().path,
     stateDir: join(dir, 'exec'),
@@ -174,7 +179,10 @@ export async function addBusybox(store: Store): Promise<Image> {
   await store.snapshots.commit('busybox-base', 'busybox-base');
   const indexPath = store.content.reserveFile();
   const facts = await store.changesets.describeChangeset(
-    { dir: (store.snapshots.find('busybox-base') as { dir: string }).dir, kind: 'overlay' },
+    {
+      dir: (store.snapshots.find('busybox-base') as { dir: string }).dir,
+      kind: store.snapshots.driver === 'overlay' ? 'overlay' : 'plain',
+    },
     { indexPath },
   );
   const indexDigest = await store.content.hashFile(indexPath);
