@@ -40,20 +40,23 @@ export interface BuildCache extends ResultCache<BuildResult, BuildJob> {
 
 /** Makes the cache over `build_cache` and `build_positions`. */
 export function createBuildCache(options: BuildCacheOptions): BuildCache {
-  const { db, snapshots, leases, describe } = options;
-  const rows = new CacheRows(db);
+  return new StoredCache(options);
+}
 
-  function findLayer(key: string): CacheRow | undefined {
-    let row = rows.find(key);
-    if (row?.document.kind === 'alias') row = rows.find(row.document.key);
-    if (row?.document.kind !== 'layer') return undefined;
-    if (snapshots.find(row.snapshot) !== undefined) return row;
-    rows.forget(row.key);
-    return undefined;
+type Call = OpCall<BuildResult, BuildJob>;
+
+class StoredCache implements BuildCache {
+  readonly #options: BuildCacheOptions;
+  readonly #rows: CacheRows;
+
+  constructor(options: BuildCacheOptions) {
+    this.#options = options;
+    this.#rows = new CacheRows(options.db);
   }
 
-  async function find(key: string, call: OpCall<BuildResult, BuildJob>): Promise<BuildResult | undefined> {
-    const row = findLayer(key);
+  async find(key: string, call: Call): Promise<BuildResult | undefined> {
+    const rows = this.#rows;
+    const row = this.#findLayer(key);
     if (row === undefined || row.document.kind !== 'layer') return undefined;
     // Claimed before anything is awaited: from here on nobody takes it away.
     call.job.claim([{ kind: 'snapshot', key: row.snapshot }]);
@@ -68,44 +71,47 @@ export function createBuildCache(options: BuildCacheOptions): BuildCache {
       id,
       snapshot: row.snapshot,
       ...(parent?.kind === 'state' ? { parent } : {}),
-      layer: describe(row.snapshot, layer),
+      layer: this.#options.describe(row.snapshot, layer),
       createdAt: row.createdAt,
       ...(sourceHash === undefined ? {} : { sourceHash }),
     };
   }
 
-  function store(
-    entry: {
-      readonly key: string;
-      readonly aliases: readonly string[];
-      readonly components: readonly KeyComponent[];
-      readonly result: BuildResult;
-      readonly durationMs: number;
-    },
-    call: OpCall<BuildResult, BuildJob>,
-  ): void {
-    const { key, aliases, components, result } = entry;
-    if (result.kind !== 'state' || result.snapshot === undefined) return;
-    const shared = { snapshot: result.snapshot, createdAt: result.createdAt, recordId: call.job.id };
-    rows.put(
-      { key, ...shared, sizeBytes: 0, document: layerDocument(result, call.vertex.name, components) },
-      call.job.positionsOf(call.vertex),
-    );
-    for (const alias of aliases)
-      rows.put({ key: alias, ...shared, sizeBytes: 0, document: { kind: 'alias', key } }, []);
-    if (entry.durationMs > WRITE_AT_ONCE_MS) rows.flush();
+  #findLayer(key: string): CacheRow | undefined {
+    let row = this.#rows.find(key);
+    if (row?.document.kind === 'alias') row = this.#rows.find(row.document.key);
+    if (row?.document.kind !== 'layer') return undefined;
+    if (this.#options.snapshots.find(row.snapshot) !== undefined) return row;
+    this.#rows.forget(row.key);
+    return undefined;
   }
 
-  function explain(
-    key: string,
-    components: readonly KeyComponent[],
-    call: OpCall<BuildResult, BuildJob>,
-  ): string | undefined {
+  store(entry: Parameters<BuildCache['store']>[0], call: Call): void {
+    const { key, aliases, components, result } = entry;
+    if (result.kind !== 'state' || result.snapshot === undefined) return;
+    const shared = {
+      snapshot: result.snapshot,
+      createdAt: result.createdAt,
+      recordId: call.job.id,
+      sizeBytes: 0,
+    };
+    const document = layerDocument(result, call.vertex.name, components);
+    this.#rows.put({ key, ...shared, document }, call.job.positionsOf(call.vertex));
+    for (const alias of aliases)
+      this.#rows.put({ key: alias, ...shared, document: { kind: 'alias', key } }, []);
+    if (entry.durationMs > WRITE_AT_ONCE_MS) this.#rows.flush();
+  }
+
+  adopt(_key: string, call: Call): Promise<BuildResult | undefined> {
+    return call.job.adopt(call);
+  }
+
+  explain(key: string, components: readonly KeyComponent[], call: Call): string | undefined {
     for (const position of call.job.positionsOf(call.vertex)) {
-      const earlier = rows.findPosition(position);
+      const earlier = this.#rows.findPosition(position);
       if (earlier === undefined) continue;
       if (earlier === key) return 'its cache entry was removed';
-      const row = rows.find(earlier);
+      const row = this.#rows.find(earlier);
       if (row?.document.kind !== 'layer') continue;
       const difference = describeDifference(row.document.components, components);
       if (difference !== undefined) return difference;
@@ -113,45 +119,56 @@ export function createBuildCache(options: BuildCacheOptions): BuildCache {
     return undefined;
   }
 
-  return {
-    find,
-    store,
-    explain,
-    adopt: (_key, call) => call.job.adopt(call),
-    noteLayer: (snapshot, layer) =>
-      rows.updateSnapshot(snapshot, (row) => ({
-        ...row,
-        sizeBytes: layer.contentSizeBytes,
-        document: row.document.kind === 'layer' ? { ...row.document, layer } : row.document,
-      })),
-    findConfigStep: (key) => {
-      const row = rows.find(key);
-      if (row?.document.kind !== 'config') return undefined;
-      rows.markUsed(key);
-      return row.createdAt;
-    },
-    storeConfigStep: (key, { name, createdAt, recordId }) =>
-      rows.put(
-        { key, snapshot: '', sizeBytes: 0, createdAt, recordId, document: { kind: 'config', name } },
-        [],
-      ),
-    flush: (also) => rows.flush(also),
-    list: () => {
-      rows.flush();
-      return listEntries(db, leases);
-    },
-    collect: async ({ keepBytes, unusedMs }) => {
-      rows.flush();
-      const until = new Date(Date.now() - unusedMs);
-      dropForgotten(db, until);
-      await pruneEntries({ db, snapshots, leases }, { all: true, until });
-      await pruneEntries({ db, snapshots, leases }, { all: false, keepBytes });
-    },
-    prune: (pruneOptions) => {
-      rows.flush();
-      return pruneEntries({ db, snapshots, leases }, pruneOptions);
-    },
-  };
+  noteLayer(snapshot: SnapshotName, layer: LayerInfo): void {
+    this.#rows.updateSnapshot(snapshot, (row) => ({
+      ...row,
+      sizeBytes: layer.contentSizeBytes,
+      document: row.document.kind === 'layer' ? { ...row.document, layer } : row.document,
+    }));
+  }
+
+  findConfigStep(key: string): number | undefined {
+    const row = this.#rows.find(key);
+    if (row?.document.kind !== 'config') return undefined;
+    this.#rows.markUsed(key);
+    return row.createdAt;
+  }
+
+  storeConfigStep(
+    key: string,
+    {
+      name,
+      createdAt,
+      recordId,
+    }: { readonly name: string; readonly createdAt: number; readonly recordId: string },
+  ): void {
+    this.#rows.put(
+      { key, snapshot: '', sizeBytes: 0, createdAt, recordId, document: { kind: 'config', name } },
+      [],
+    );
+  }
+
+  flush(also?: () => void): void {
+    this.#rows.flush(also);
+  }
+
+  list(): readonly CacheEntry[] {
+    this.#rows.flush();
+    return listEntries(this.#options.db, this.#options.leases);
+  }
+
+  prune(options: PruneOptions): Promise<{ readonly ids: readonly string[]; readonly bytes: number }> {
+    this.#rows.flush();
+    return pruneEntries(this.#options, options);
+  }
+
+  async collect(limits: { readonly keepBytes: number; readonly unusedMs: number }): Promise<void> {
+    this.#rows.flush();
+    const until = new Date(Date.now() - limits.unusedMs);
+    dropForgotten(this.#options.db, until);
+    await pruneEntries(this.#options, { all: true, until });
+    await pruneEntries(this.#options, { all: false, keepBytes: limits.keepBytes });
+  }
 }
 
 function layerDocument(
