@@ -12,7 +12,7 @@ import { extendChain } from '#oci/digest/index.ts';
 import { encodeDocument } from '#oci/manifest/index.ts';
 import { parseReference } from '#oci/reference/index.ts';
 import type { ImageTransfer } from '#registry/transfer/types.ts';
-import { createOciRuntime, createStepRuntime } from '#runtime/process/index.ts';
+import { createOciRuntime, createStepRuntime, removeCgroup } from '#runtime/process/index.ts';
 import type { StepRuntime } from '#runtime/process/types.ts';
 import { createChangesets } from '#store/changeset/index.ts';
 import type { Image } from '#store/image/types.ts';
@@ -61,10 +61,11 @@ export async function withBuilder(
     graceMs: 0,
     ...(driver === undefined ? {} : { driver }),
   });
+  const cgroupParent = `/slipway-test-${process.pid}`;
   const stepRuntime = createStepRuntime({
     runtimePath: createOciRuntime().path,
     stateDir: join(dir, 'exec'),
-    cgroupParent: `/slipway-test-${process.pid}`,
+    cgroupParent,
   });
   const builder = await createBuilder({
     ...store,
@@ -87,6 +88,7 @@ export async function withBuilder(
   } finally {
     await builder.close();
     await store.close();
+    removeCgroup(cgroupParent);
     assert.equal(readFileSync('/proc/self/mounts', 'utf8').includes(dir), false, 'nothing stays mounted');
     rmSync(dir, { recursive: true, force: true });
   }
