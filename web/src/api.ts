@@ -51,7 +51,10 @@ export async function call<T>(method: string, path: string, body?: object): Prom
 /** The page's cache of answers. */
 export const queryClient = new QueryClient({
   defaultOptions: {
+    // The hub may be on this machine: that the browser thinks it is offline means nothing.
+    mutations: { networkMode: 'always' },
     queries: {
+      networkMode: 'always',
       staleTime: 10_000,
       retry: (count, error) =>
         count < 2 && !(error instanceof ApiFailure && error.status >= 400 && error.status < 500),
@@ -63,6 +66,12 @@ export const sessionQuery = queryOptions({
   queryKey: ['session'],
   queryFn: () => call<SessionInfo>('GET', '/api/session'),
 });
+/** Somebody else looks now: nothing that was shown before stays, and every view learns who it is. */
+export async function changeViewer(client: QueryClient): Promise<void> {
+  client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== 'session' });
+  await client.fetchQuery({ ...sessionQuery, staleTime: 0 });
+}
+
 export const guideQuery = queryOptions({
   queryKey: ['guide'],
   queryFn: () => call<GuideState>('GET', '/api/guide'),

@@ -19,7 +19,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
 import type { Account } from '#hub/protocol/index.ts';
-import { call, sessionQuery } from './api.ts';
+import { call, changeViewer, sessionQuery } from './api.ts';
 import { useLiveUpdates } from './live.ts';
 import { LinkButton } from './parts/links.ts';
 import classes from './parts/parts.module.css';
@@ -56,9 +56,12 @@ export function Layout() {
         </Container>
       </AppShell.Header>
       <AppShell.Navbar p="md" aria-label="Menu">
-        <Stack gap="xs">
-          <NavLinks account={account} onClick={menu.close} />
-        </Stack>
+        {/* Closed, it is only moved out of sight: nobody should tab into it. */}
+        {isMenuOpen && (
+          <Stack gap="xs">
+            <NavLinks account={account} onClick={menu.close} />
+          </Stack>
+        )}
       </AppShell.Navbar>
       <AppShell.Main id="main">
         <Container size="lg" py="lg">
@@ -173,9 +176,8 @@ function AccountMenu({
   const signOut = useMutation({
     mutationFn: () => call('DELETE', '/api/session'),
     onSuccess: async () => {
-      client.clear();
-      await client.fetchQuery(sessionQuery);
       await navigate({ to: '/signin' });
+      await changeViewer(client);
     },
   });
   if (account === null) {

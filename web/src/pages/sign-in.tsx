@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
 import type { Account } from '#hub/protocol/index.ts';
-import { call, sessionQuery } from '../api.ts';
+import { call, changeViewer, sessionQuery } from '../api.ts';
 import { LinkAnchor } from '../parts/links.ts';
 import { FormError, fieldError } from '../parts/states.tsx';
 
@@ -13,8 +13,7 @@ function useSignedIn() {
   const navigate = useNavigate();
   const { next } = useSearch({ strict: false }) as { readonly next?: string };
   return async () => {
-    client.clear();
-    await client.fetchQuery(sessionQuery);
+    await changeViewer(client);
     await navigate({ href: next ?? '/' });
   };
 }
