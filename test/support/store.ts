@@ -27,17 +27,22 @@ export function createNoChangesets(): Changesets {
   };
 }
 
-/** Runs `body` with a fresh store; afterwards nothing of it is mounted or left on the disk. */
+/** Runs `body` with a fresh store, without changesets unless they are given or asked for; afterwards nothing of it is mounted or left on the disk. */
 export async function withStore(
   body: (store: Store, dir: string) => Promise<void>,
-  options: { readonly changesets?: Changesets; readonly graceMs?: number } = {},
+  options: {
+    readonly changesets?: Changesets | 'real';
+    readonly graceMs?: number;
+    readonly driver?: 'overlay' | 'copy';
+  } = {},
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-store-'));
-  const { graceMs = 0 } = options;
+  const { graceMs = 0, changesets = createNoChangesets(), driver } = options;
   const store = await openStore({
     root: join(dir, 'root'),
-    changesets: options.changesets ?? createNoChangesets(),
     graceMs,
+    ...(changesets === 'real' ? {} : { changesets }),
+    ...(driver === undefined ? {} : { driver }),
   });
   try {
     await body(store, dir);

@@ -21,14 +21,13 @@ import { type DiffId, digestOf, hexOf } from '#oci/digest/index.ts';
 import { MEDIA } from '#oci/manifest/index.ts';
 import { formatFamiliar, parseReference } from '#oci/reference/index.ts';
 import type { Store } from '#store/root/index.ts';
-import { createTestChangesets } from '../../../test/support/changesets.ts';
 import { NEEDS_ROOT, withStore } from '../../../test/support/store.ts';
 import type { ArchiveProgress, LoadedImage } from './types.ts';
 
 const options = { skip: NEEDS_ROOT };
 
 function withArchives(body: (store: Store, dir: string) => Promise<void>): Promise<void> {
-  return withStore(body, { changesets: createTestChangesets() });
+  return withStore(body, { changesets: 'real' });
 }
 
 /** A layer tar with one file. */

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { rm, stat } from 'node:fs/promises';
+import { chmod, chown, rm, stat } from 'node:fs/promises';
 import { Semaphore, SingleFlight } from '#base/async/index.ts';
 import type { InputCompression } from '#base/bytes/types.ts';
 import { CodedError, hasCode } from '#base/errors/index.ts';
@@ -10,6 +10,9 @@ import type { Lease } from '#store/lease/types.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import { chainsOf } from './layer-registry.ts';
 import type { ImageStore } from './types.ts';
+
+/** Marks the root of a tree that is unpacked without its parent, until the layer sets a mode of its own. */
+const UNTOUCHED_MODE = 0o5701;
 
 /** A layer to be unpacked. */
 export interface LayerToUnpack {
@@ -38,6 +41,16 @@ interface Place {
   readonly parent: ChainId | undefined;
   /** The parent's snapshot is committed. */
   readonly parentReady: Promise<void>;
+}
+
+/** A layer that is unpacked and not committed yet. */
+interface Staged {
+  readonly key: string;
+  readonly upperDir: string;
+  /** What it was unpacked on. */
+  readonly base: ChainId | undefined;
+  readonly facts: LayerFacts;
+  readonly indexDigest: Digest;
 }
 
 /** Unpacks layers into snapshots and registers them; the same layer asked for twice is unpacked once. */
@@ -95,60 +108,77 @@ export class LayerUnpacker {
     const isAlone = parent === undefined || this.#snapshots.find(parent) !== undefined;
     if (isAlone || this.#snapshots.driver !== 'overlay') {
       await parentReady;
-      return gate.run(() => this.#unpack(layer, chainId, { parent, base: parent }, signal), signal);
+      await this.#finish(await gate.run(() => this.#stage(place, parent, signal), signal), place, signal);
+      return;
     }
+    let staged: Staged;
     try {
       // On no parent for now: an overlay layer is the same directory whatever is below it.
-      const options = { parent, base: undefined, parentReady };
-      await gate.run(() => this.#unpack(layer, chainId, options, signal), signal);
+      staged = await gate.run(() => this.#stage(place, undefined, signal), signal);
     } catch (error) {
       if (!hasCode(error, 'invalid_argument')) throw error;
       // It may hold a hard link to a file of a layer below: that needs them in place.
       await parentReady;
-      await gate.run(() => this.#unpack(layer, chainId, { parent, base: parent }, signal), signal);
+      staged = await gate.run(() => this.#stage(place, parent, signal), signal);
     }
+    // Not inside the gate: whoever waits for a layer below must not keep that layer out.
+    await this.#finish(staged, place, signal);
   }
 
-  async #unpack(
-    layer: LayerToUnpack,
-    chainId: ChainId,
-    on: {
-      readonly parent: ChainId | undefined;
-      readonly base: ChainId | undefined;
-      readonly parentReady?: Promise<void>;
-    },
-    signal: AbortSignal,
-  ): Promise<void> {
+  /** Unpacks into an active snapshot on top of `base`. */
+  async #stage({ layer }: Place, base: ChainId | undefined, signal: AbortSignal): Promise<Staged> {
     const key = `unpack-${randomUUID()}`;
-    const active = await this.#snapshots.prepare(key, on.base);
+    const { upperDir, lowerDirs } = await this.#snapshots.prepare(key, base);
     const indexPath = this.#content.reserveFile();
     try {
+      if (base === undefined) await chmod(upperDir, UNTOUCHED_MODE);
       const facts = await this.#changesets.unpackLayer({
         source: layer.openSource(),
         compression: layer.compression,
-        targetDir: active.upperDir,
+        targetDir: upperDir,
         whiteouts: this.#snapshots.driver === 'overlay' ? 'overlay' : 'apply',
-        lowerDirs: active.lowerDirs,
+        lowerDirs,
         indexPath,
         ...(layer.onProgress === undefined ? {} : { onProgress: layer.onProgress }),
         signal,
       });
       if (facts.diffId !== layer.diffId) throw wrongLayer(layer.diffId, facts);
-      const indexDigest = await this.#adoptIndex(facts);
-      await on.parentReady;
-      signal.throwIfAborted();
-      await this.#snapshots.commit(key, chainId, {
-        sizeBytes: facts.contentSizeBytes,
-        durable: false,
-        ...(on.parent === on.base || on.parent === undefined ? {} : { parent: on.parent }),
-      });
-      const { diffId, tarSizeBytes, contentSizeBytes } = facts;
-      this.#images.addLayer({ diffId, tarSizeBytes, contentSizeBytes, indexDigest }, { chainId });
+      return { key, upperDir, base, facts, indexDigest: await this.#adoptIndex(facts) };
     } catch (error) {
       await this.#snapshots.remove(key);
       await rm(indexPath, { force: true });
       throw error;
     }
+  }
+
+  /** Commits what was unpacked, on top of its parent. */
+  async #finish(staged: Staged, place: Place, signal: AbortSignal): Promise<void> {
+    const { key, upperDir, base, facts, indexDigest } = staged;
+    const { chainId, parent, parentReady } = place;
+    try {
+      await parentReady;
+      signal.throwIfAborted();
+      if (base === undefined) await this.#inheritRoot(upperDir, parent);
+      await this.#snapshots.commit(key, chainId, {
+        sizeBytes: facts.contentSizeBytes,
+        durable: false,
+        ...(parent === undefined || parent === base ? {} : { parent }),
+      });
+      const { diffId, tarSizeBytes, contentSizeBytes } = facts;
+      this.#images.addLayer({ diffId, tarSizeBytes, contentSizeBytes, indexDigest }, { chainId });
+    } catch (error) {
+      await this.#snapshots.remove(key);
+      throw error;
+    }
+  }
+
+  /** A layer that says nothing about `/` shows the one below: an overlay's root is its topmost layer's. */
+  async #inheritRoot(dir: string, parent: ChainId | undefined): Promise<void> {
+    if (((await stat(dir)).mode & 0o7777) !== UNTOUCHED_MODE) return;
+    const below = parent === undefined ? undefined : this.#snapshots.find(parent);
+    const { mode, uid, gid } = below === undefined ? { mode: 0o755, uid: 0, gid: 0 } : await stat(below.dir);
+    if (process.getuid?.() === 0) await chown(dir, uid, gid);
+    await chmod(dir, mode & 0o7777);
   }
 
   async #adoptIndex({ indexPath }: LayerFacts): Promise<Digest> {

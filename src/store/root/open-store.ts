@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import { acquireFileLock, type FileLock } from '#base/fs/index.ts';
 import { createArchives } from '#store/archive/index.ts';
+import { createChangesets } from '#store/changeset/index.ts';
 import type { Changesets } from '#store/changeset/types.ts';
 import { createContentStore } from '#store/content/index.ts';
 import { createImageStore, LayerUnpacker } from '#store/image/index.ts';
@@ -24,7 +25,8 @@ export interface OpenStoreOptions {
   readonly mountRoots?: readonly string[];
   /** Below this age the collector takes nothing; one hour unless given. */
   readonly graceMs?: number;
-  readonly changesets: Changesets;
+  /** Made here unless given; closed with the store either way. */
+  readonly changesets?: Changesets;
 }
 
 /**
@@ -56,7 +58,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     const grace = options.graceMs === undefined ? {} : { graceMs: options.graceMs };
     const leases = createLeaseStore({ db, content, snapshots, ...grace });
     await dropLeftovers({ root, mountRoots: options.mountRoots ?? [], db, content, snapshots, leases });
-    const changesets = options.changesets;
+    const changesets = options.changesets ?? createChangesets({ stateDir: join(root, 'tmp') });
     opened.defer(() => changesets.close());
     const reclaimer = createReclaimer({ db, content, snapshots });
     const images = createImageStore({ db, content, snapshots, changesets, reclaimer, durability });
