@@ -21,7 +21,7 @@ import { type FormEvent, useState } from 'react';
 import type { Account } from '#hub/protocol/index.ts';
 import { call, changeViewer, sessionQuery } from './api.ts';
 import { useLiveUpdates } from './live.ts';
-import { LinkButton } from './parts/links.ts';
+import { LinkButton } from './parts/links.tsx';
 import classes from './parts/parts.module.css';
 
 /** Signing in from here leads to the start page, as ever. */

@@ -4,7 +4,7 @@ import { Link, useNavigate, useSearch } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
 import type { Account } from '#hub/protocol/index.ts';
 import { call, changeViewer, sessionQuery } from '../api.ts';
-import { LinkAnchor } from '../parts/links.ts';
+import { LinkAnchor } from '../parts/links.tsx';
 import { FormError, fieldError } from '../parts/states.tsx';
 
 /** Goes where the visitor wanted to be once they are signed in. */

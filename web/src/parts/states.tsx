@@ -4,7 +4,7 @@ import { useLocation } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { ApiFailure, sessionQuery } from '../api.ts';
 import { sentence } from '../format.ts';
-import { LinkButton } from './links.ts';
+import { LinkButton } from './links.tsx';
 
 /** What a query has to show: loading, an error that says what to do, or its data. */
 export function QueryView<T>({
