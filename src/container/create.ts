@@ -31,6 +31,7 @@ export async function createContainer(
   const id = randomBytes(32).toString('hex');
   const host = completeHostSettings(request.hostConfig);
   checkPorts(host);
+  refuseMissing(request);
   parseSecurity(host.SecurityOpt ?? [], host.Privileged === true);
   const config = completeSettings(request.config, image.config.config ?? {}, id);
   if (config.StopSignal) parseSignal(config.StopSignal);
@@ -78,6 +79,21 @@ export async function createContainer(
   return { id, warnings: warningsFor(context, record) };
 }
 
+/** What this engine leaves out says so, where a client asks for it itself. */
+function refuseMissing({ config, hostConfig }: CreateRequest): void {
+  const test = config.Healthcheck?.Test?.[0];
+  if (test !== undefined && test !== '' && test !== 'NONE') {
+    throw new CodedError('unimplemented', 'health checks are not part of this engine yet', {
+      help: { id: 'container/health', fix: ['docker run --no-healthcheck …'] },
+    });
+  }
+  if ((hostConfig.Links?.length ?? 0) > 0) {
+    throw new CodedError('unimplemented', 'links (--link) are not part of this engine yet', {
+      help: { id: 'container/links', fix: ['docker network create NAME', 'docker run --network NAME …'] },
+    });
+  }
+}
+
 function checkPlatform(image: Image, name: string, wanted: string | undefined): void {
   if (!wanted) return;
   const [os = '', architecture] = wanted.split('/');
@@ -110,7 +126,7 @@ async function fillVolumes(context: Context, image: Image, mounts: readonly Moun
   }
 }
 
-function warningsFor(context: Context, record: ContainerRecord): readonly string[] {
+function warningsFor(_context: Context, record: ContainerRecord): readonly string[] {
   const warnings: string[] = [];
   const { hostConfig: host } = record;
   if (host.NetworkMode === 'host' && Object.keys(host.PortBindings ?? {}).length > 0) {
@@ -120,11 +136,6 @@ function warningsFor(context: Context, record: ContainerRecord): readonly string
     warnings.push(
       'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
     );
-  }
-  if (record.config.Healthcheck?.Test?.length && record.config.Healthcheck.Test[0] !== 'NONE') {
-    context.log.info('a container has a health check, which this engine does not run yet', {
-      container: record.name,
-    });
   }
   return warnings;
 }

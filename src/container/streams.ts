@@ -1,10 +1,12 @@
 /** Joins a client's connection with a process's streams. */
 import type { Duplex } from 'node:stream';
 import { CodedError } from '#base/errors/index.ts';
+import { isHungUp } from '#base/posix/index.ts';
 import type { LogEntry } from './types.ts';
 
 const STREAM_NUMBER: Readonly<Record<LogEntry['stream'], number>> = { stdout: 1, stderr: 2 };
 const DEFAULT_DETACH = 'ctrl-p,ctrl-q';
+const HANG_UP_CHECK_MS = 5000;
 
 /** A chunk of output with Docker's 8-byte header: stream, three zeros, length. */
 export function frame(stream: LogEntry['stream'], data: Uint8Array): Buffer {
@@ -58,6 +60,19 @@ export class DetachScanner {
   }
 }
 
+/** A client that has ended its input and is then killed says nothing more: it is looked at now and then. */
+function watchHangUp(client: Duplex): void {
+  const { _handle: handle } = client as { readonly _handle?: { readonly fd?: number } | null };
+  const fd = handle?.fd;
+  if (fd === undefined || fd < 0) return;
+  const timer = setInterval(() => {
+    if (client.destroyed) clearInterval(timer);
+    else if (isHungUp(fd)) client.destroy();
+  }, HANG_UP_CHECK_MS);
+  timer.unref();
+  client.once('close', () => clearInterval(timer));
+}
+
 /**
  * Copies both ways until the output ends, the client goes, or it types the detach keys; resolves with how it ended.
  * Without `stdin` the client's input is read and dropped.
@@ -89,6 +104,7 @@ export function joinStreams(
   });
   client.once('end', () => {
     if (options.stdin) kept.end();
+    watchHangUp(client);
   });
   kept.once('end', () => {
     resolve('ended');

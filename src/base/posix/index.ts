@@ -3,6 +3,7 @@
  * like Node's system errors. koffi is loaded at the first call.
  */
 export * from './file.ts';
+export * from './hangup.ts';
 export { loadPosix, PosixError, type PosixPath } from './library.ts';
 export * from './mount.ts';
 export * from './netlink.ts';
