@@ -347,3 +347,24 @@ test('a hub that is gone, and too many tries, are said in words', { skip: NEEDS_
     await leave();
   }),
 );
+
+test('a command line is approved on the page, after signing in', { skip: NEEDS_BROWSER }, () =>
+  withHub(async (hub) => {
+    const device = (await hub.api('POST', '/api/device', { body: { client: 'slipway on a laptop' } })).body;
+    const { page, leave } = await visit(browser, hub.url);
+    await page.goto(device.verification_uri_complete);
+    await page.getByLabel('Username or email').fill(ADMIN.username);
+    await page.locator('input[autocomplete$=password]').fill(ADMIN.password);
+    await page.getByRole('main').getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText(device.user_code, { exact: true }).waitFor();
+    await page.getByText('slipway on a laptop').waitFor();
+    await checkAccessibility(page, 'the approval');
+    await page.getByRole('button', { name: 'Approve' }).click();
+    await page.getByText('Your terminal is signed in now').waitFor();
+    const body = { device_code: device.device_code };
+    assert.equal((await hub.api('POST', '/api/device/token', { body })).body.username, ADMIN.username);
+    const again = await hub.api('POST', '/api/device/token', { body });
+    assert.deepEqual([again.status, again.body.error.code], [400, 'expired_token']);
+    await leave();
+  }),
+);
