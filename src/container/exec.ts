@@ -71,7 +71,7 @@ export class Execs {
   async start(
     id: string,
     options: { readonly detach: boolean; readonly tty: boolean; readonly size?: readonly [number, number] },
-  ): Promise<{ readonly tty: boolean; run(client: Duplex): Promise<void> }> {
+  ): Promise<{ readonly tty: boolean; run(client: Duplex, connection?: Duplex): Promise<void> }> {
     const held = this.#get(id);
     const { request, containerId } = held.exec;
     const record = this.#context.records.get(containerId);
@@ -87,10 +87,15 @@ export class Execs {
       await this.#launch(held, record);
       return { tty, run: async () => {} };
     }
-    return { tty, run: (client) => this.#attached(held, record, client) };
+    return { tty, run: (client, connection) => this.#attached(held, record, client, connection) };
   }
 
-  async #attached(held: Held, record: ContainerRecord, client: Duplex): Promise<void> {
+  async #attached(
+    held: Held,
+    record: ContainerRecord,
+    client: Duplex,
+    connection: Duplex | undefined,
+  ): Promise<void> {
     const { request, id } = held.exec;
     const kept = await this.#context.keeper.attach(id, {
       stdin: request.attachStdin,
@@ -101,6 +106,7 @@ export class Execs {
     const joined = joinStreams(client, kept, {
       stdin: request.attachStdin,
       detachKeys: request.attachStdin && request.tty ? parseDetachKeys(request.detachKeys) : undefined,
+      connection,
     });
     try {
       await this.#launch(held, record);

@@ -247,7 +247,7 @@ class Containers implements ContainerService {
   async attach(
     nameOrId: string,
     query: AttachQuery,
-  ): Promise<{ readonly tty: boolean; run(client: Duplex): Promise<void> }> {
+  ): Promise<{ readonly tty: boolean; run(client: Duplex, connection?: Duplex): Promise<void> }> {
     const record = this.get(nameOrId);
     if (record.state.status === 'paused') {
       throw new CodedError(
@@ -263,14 +263,17 @@ class Containers implements ContainerService {
     }
     const detachKeys = parseDetachKeys(query.detachKeys);
     const tty = record.config.Tty === true;
-    return { tty, run: (client) => this.#attached(record, query, detachKeys, client) };
+    return {
+      tty,
+      run: (client, connection) => this.#attached(record, query, detachKeys, { client, connection }),
+    };
   }
 
   async #attached(
     record: ContainerRecord,
     query: AttachQuery,
     detachKeys: Buffer,
-    client: Duplex,
+    { client, connection }: { readonly client: Duplex; readonly connection: Duplex | undefined },
   ): Promise<void> {
     const tty = record.config.Tty === true;
     const isOver = record.state.status === 'exited' || record.state.status === 'dead';
@@ -293,6 +296,7 @@ class Containers implements ContainerService {
     const how = await joinStreams(client, kept, {
       stdin: query.stdin,
       detachKeys: query.stdin && tty ? detachKeys : undefined,
+      connection,
     });
     if (how === 'detached') publish(this.#context, record, 'detach');
   }

@@ -61,13 +61,16 @@ export class DetachScanner {
 }
 
 /** A client that has ended its input and is then killed says nothing more: it is looked at now and then. */
-function watchHangUp(client: Duplex): void {
-  const { _handle: handle } = client as { readonly _handle?: { readonly fd?: number } | null };
+function watchHangUp(client: Duplex, connection: Duplex): void {
+  const { _handle: handle } = connection as { readonly _handle?: { readonly fd?: number } | null };
   const fd = handle?.fd;
   if (fd === undefined || fd < 0) return;
   const timer = setInterval(() => {
     if (client.destroyed) clearInterval(timer);
-    else if (isHungUp(fd)) client.destroy();
+    else if (isHungUp(fd)) {
+      client.destroy();
+      connection.destroy();
+    }
   }, HANG_UP_CHECK_MS);
   timer.unref();
   client.once('close', () => clearInterval(timer));
@@ -75,12 +78,16 @@ function watchHangUp(client: Duplex): void {
 
 /**
  * Copies both ways until the output ends, the client goes, or it types the detach keys; resolves with how it ended.
- * Without `stdin` the client's input is read and dropped.
+ * Without `stdin` the client's input is read and dropped. `connection` is the socket under a wrapped client.
  */
 export function joinStreams(
   client: Duplex,
   kept: Duplex,
-  options: { readonly stdin: boolean; readonly detachKeys: Buffer | undefined },
+  options: {
+    readonly stdin: boolean;
+    readonly detachKeys: Buffer | undefined;
+    readonly connection: Duplex | undefined;
+  },
 ): Promise<'ended' | 'detached' | 'gone'> {
   const { promise, resolve } = Promise.withResolvers<'ended' | 'detached' | 'gone'>();
   const scanner = options.detachKeys === undefined ? undefined : new DetachScanner(options.detachKeys);
@@ -104,7 +111,6 @@ export function joinStreams(
   });
   client.once('end', () => {
     if (options.stdin) kept.end();
-    watchHangUp(client);
   });
   kept.once('end', () => {
     resolve('ended');
@@ -114,6 +120,7 @@ export function joinStreams(
     if (!client.writableEnded) client.end();
     resolve('ended');
   });
+  watchHangUp(client, options.connection ?? client);
   kept.pipe(client);
   client.resume();
   return promise;

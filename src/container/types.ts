@@ -238,19 +238,20 @@ export interface ContainerService {
   resize(nameOrId: string, size: TerminalSize): Promise<void>;
   logs(nameOrId: string, query: LogQuery): AsyncIterable<LogEntry>;
   /**
-   * Prepares an attachment; `run` joins it with a client's connection and resolves when it ends. Checks are made
+   * Prepares an attachment; `run` joins it with a client's connection and resolves when it ends; `connection`
+   * is the socket itself where `client` wraps it. Checks are made
    * before, so that their errors still have a status.
    */
   attach(
     nameOrId: string,
     query: AttachQuery,
-  ): Promise<{ readonly tty: boolean; run(client: Duplex): Promise<void> }>;
+  ): Promise<{ readonly tty: boolean; run(client: Duplex, connection?: Duplex): Promise<void> }>;
   createExec(nameOrId: string, request: ExecRequest): Promise<Exec>;
   getExec(id: string): Exec;
   startExec(
     id: string,
     options: { readonly detach: boolean; readonly tty: boolean; readonly size?: readonly [number, number] },
-  ): Promise<{ readonly tty: boolean; run(client: Duplex): Promise<void> }>;
+  ): Promise<{ readonly tty: boolean; run(client: Duplex, connection?: Duplex): Promise<void> }>;
   resizeExec(id: string, size: TerminalSize): Promise<void>;
   top(
     nameOrId: string,

@@ -124,5 +124,8 @@ async function attach(backend: ContainerBackend, context: RequestContext): Promi
     stream,
     detachKeys: query.get('detachKeys') ?? '',
   });
-  await attachment.run(context.hijack({ contentType: streamType(context, attachment.tty) }));
+  await attachment.run(
+    context.hijack({ contentType: streamType(context, attachment.tty) }),
+    context.request.socket,
+  );
 }

@@ -91,7 +91,10 @@ async function start(backend: ExecBackend, context: RequestContext): Promise<voi
     context.sendStatus(200);
     return;
   }
-  await started.run(context.hijack({ contentType: streamType(context, started.tty) }));
+  await started.run(
+    context.hijack({ contentType: streamType(context, started.tty) }),
+    context.request.socket,
+  );
 }
 
 async function resize(backend: ExecBackend, context: RequestContext): Promise<void> {
