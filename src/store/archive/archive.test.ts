@@ -378,6 +378,13 @@ test('a root file system is imported as one layer that can be saved again, and e
     readRoot(store, image.chainId, (root) =>
       assert.equal(readFileSync(join(root, 'etc/hostname'), 'utf8'), 'box'),
     );
+    const saved = await gather(store.archives.saveImages([{ image, references: image.references }]));
+    await withArchives(async (other) => {
+      await other.archives.loadImages(Readable.from([saved]));
+      const { diffId } = other.images.getImage('box:v1').layers[0] as { diffId: DiffId };
+      assert.deepEqual(other.images.listLayerBlobs(diffId), [], 'no second copy of what we packed ourselves');
+      assert.deepEqual(await gather(other.images.openLayerTar(diffId)), layerTar);
+    });
     const exported = join(dir, 'exported.tar');
     await pipeline(
       Readable.from(store.archives.exportTree(join(dir, 'rootfs'))),

@@ -15,7 +15,7 @@ import type { ImageStore, NewImage } from '#store/image/types.ts';
 import type { Lease, LeaseStore, Reclaimer } from '#store/lease/types.ts';
 import { planDockerArchive, planLegacyArchive } from './docker-archive.ts';
 import { readHead } from './legacy-layer.ts';
-import { invalidArchive, type Members } from './members.ts';
+import { type FileMember, invalidArchive, type Members } from './members.ts';
 import { planOciArchive } from './oci-archive.ts';
 import type { PlannedImage, PlannedLayer } from './plan.ts';
 import { dropFiles, spoolArchive } from './spool.ts';
@@ -107,6 +107,11 @@ async function toUnpack(
   };
 }
 
+function openMember(member: FileMember): ByteStream {
+  if (member.kind === 'bytes') return oneChunk(member.bytes);
+  return createReadStream(member.path, { highWaterMark: 1024 * 1024 });
+}
+
 async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
@@ -122,12 +127,16 @@ async function checkBlob(content: ContentStore, { blob, member, diffId }: Planne
   if (actual !== blob.digest) throw invalidArchive(`blob ${blob.digest} is ${actual}`);
 }
 
-/** A layer that was packed elsewhere cannot be made again byte for byte: its bytes stay, as they came. */
+/**
+ * A layer that was packed elsewhere cannot be made again byte for byte: its bytes stay, as they came. One that we
+ * packed can, and needs no second copy.
+ */
 async function keepBlob(content: ContentStore, images: ImageStore, layer: PlannedLayer): Promise<void> {
   const { diffId, member } = layer;
   if (images.listLayerBlobs(diffId).some(({ digest }) => content.findBlob(digest) !== undefined)) return;
   const compression = detectCompression(await readHead(member));
   if (compression === 'xz' || compression === 'bzip2') return keepPlain(content, images, layer);
+  if (compression === 'none' && (await images.isMadeFromTree(diffId, openMember(member)))) return;
   const mediaType = layer.blob?.mediaType ?? LAYER_TYPES[compression];
   if (member.kind === 'bytes') {
     const { digest, sizeBytes } = await content.putBlob(member.bytes, { durable: false });
@@ -147,9 +156,8 @@ async function keepPlain(
   images: ImageStore,
   { diffId, member }: PlannedLayer,
 ): Promise<void> {
-  const source = member.kind === 'file' ? createReadStream(member.path) : oneChunk(member.bytes);
   const path = content.reserveFile();
-  const plain = content.verifyStream(decompress(source as ByteStream, 'auto'), diffId);
+  const plain = content.verifyStream(decompress(openMember(member), 'auto'), diffId);
   await pipeline(Readable.from(plain), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
   const { size } = await stat(path);
   await content.adoptFile(path, { digest: diffId, sizeBytes: size }, { durable: false });

@@ -50,6 +50,7 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
     findDiffId: (blob) => layers.findDiffId(blob),
     ensureLayerBlob: (diffId, prefer, packing) => layers.ensureBlob(diffId, prefer, packing),
     openLayerTar: (diffId) => layers.openTar(diffId),
+    isMadeFromTree: (diffId, tar) => layers.isMadeFromTree(diffId, tar),
     listBlobSources: (blob) => sources.list(blob),
     addBlobSource: (blob, source) => sources.add(blob, source),
     listManifests: (id) =>

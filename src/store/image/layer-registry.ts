@@ -10,6 +10,7 @@ import type { Database, Row } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import { compressFile } from './compress-file.ts';
 import { layerOf } from './image-reader.ts';
+import { sameBytes } from './same-bytes.ts';
 import type { ImageStore, Layer } from './types.ts';
 
 /** What the layer half of the image store works on. */
@@ -134,6 +135,10 @@ export class LayerRegistry {
     if (blob !== undefined)
       return decompress(this.#content.openBlob(blob.digest), compressionOf(blob.mediaType) ?? 'auto');
     return this.#content.verifyStream(this.#changesets.streamChangeset(this.#treeOf(diffId)), diffId);
+  }
+
+  isMadeFromTree(diffId: DiffId, tar: ByteStream): Promise<boolean> {
+    return sameBytes(this.#changesets.streamChangeset(this.#treeOf(diffId)), tar);
   }
 
   /** Where the layer's own tree is: at the top of any stack that ends in it. */

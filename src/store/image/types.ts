@@ -107,6 +107,11 @@ export interface ImageStore {
   ): Promise<Descriptor>;
   /** The plain tar of a layer, `Layer.tarSizeBytes` long, verified against its diffID while it streams. */
   openLayerTar(diffId: DiffId): ByteStream;
+  /**
+   * Whether the layer's tree gives exactly these bytes as its tar, so that no copy of them has to be kept. Stops at the first
+   * difference.
+   */
+  isMadeFromTree(diffId: DiffId, tar: ByteStream): Promise<boolean>;
   /** Registries known to hold a blob: candidates for a cross-repository mount. */
   listBlobSources(blob: Digest): readonly { readonly registry: string; readonly repository: string }[];
   addBlobSource(blob: Digest, source: { readonly registry: string; readonly repository: string }): void;
