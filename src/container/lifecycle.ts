@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import type { ExitRecord } from '#runtime/keeper/types.ts';
-import { killCgroup, removeCgroup, startFailure } from '#runtime/process/index.ts';
+import { killCgroup, startFailure } from '#runtime/process/index.ts';
 import { makeBundleDir, writeBundle } from './bundle.ts';
 import {
   type Context,
@@ -17,30 +17,24 @@ import {
   runtimeRootOf,
   snapshotKey,
 } from './context.ts';
+import { removeOwnVolumes } from './mounts.ts';
 import { namespacesOf, type PreparedNetwork, prepareNetwork, releaseNetwork } from './networking.ts';
 import { logLimits, parseSignal } from './settings.ts';
 import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
+import { Waiters } from './waiters.ts';
 
 const FIRST_BACKOFF_MS = 100;
 const LAST_BACKOFF_MS = 60_000;
 /** A container that ran this long starts its back-off anew. */
 const STEADY_MS = 10_000;
 const STOP_TIMEOUT_SECONDS = 10;
-/** What Docker answers for a process whose end nobody saw. */
-const UNKNOWN_EXIT = 255;
-
-interface Waiter {
-  readonly condition: WaitCondition;
-  readonly resolve: (result: WaitResult) => void;
-}
 
 /** Starts, ends and removes containers, and keeps what waits for that. */
 export class Lifecycle {
   readonly #context: Context;
-  readonly #waiters = new Map<string, Set<Waiter>>();
-  readonly #restarts = new Map<string, { readonly timer: NodeJS.Timeout; readonly delayMs: number }>();
+  readonly #waiters = new Waiters();
+  readonly #restarts = new Map<string, NodeJS.Timeout>();
   readonly #backoff = new Map<string, number>();
-  /** Ends that came while the start was still under way. */
   #closed = false;
 
   constructor(context: Context) {
@@ -50,28 +44,12 @@ export class Lifecycle {
   /** Stops waiting for restarts; containers go on. */
   close(): void {
     this.#closed = true;
-    for (const { timer } of this.#restarts.values()) clearTimeout(timer);
+    for (const timer of this.#restarts.values()) clearTimeout(timer);
   }
 
   /** Registers at once; see `ContainerService.wait`. */
   wait(record: ContainerRecord, condition: WaitCondition, signal: AbortSignal): Promise<WaitResult> {
-    const { state } = record;
-    const settled = state.status !== 'restarting' && !isRunning(record);
-    if (condition === 'not-running' && settled) {
-      return Promise.resolve({ exitCode: state.exitCode, error: state.error });
-    }
-    const { promise, resolve, reject } = Promise.withResolvers<WaitResult>();
-    const waiters = this.#waiters.get(record.id) ?? new Set();
-    this.#waiters.set(record.id, waiters);
-    const waiter: Waiter = { condition, resolve };
-    waiters.add(waiter);
-    const onAbort = (): void => {
-      waiters.delete(waiter);
-      reject(signal.reason);
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-    return promise.finally(() => signal.removeEventListener('abort', onAbort));
+    return this.#waiters.wait(record, condition, signal);
   }
 
   /** @see ContainerService.start */
@@ -195,7 +173,7 @@ export class Lifecycle {
       exitCode,
       error: message,
     });
-    this.#settle(record.id, ['not-running', 'next-exit'], { exitCode, error: '' });
+    this.#waiters.settle(record.id, ['not-running', 'next-exit'], { exitCode, error: '' });
     return error;
   }
 
@@ -238,7 +216,7 @@ export class Lifecycle {
       execDuration: String(Math.floor((exit.finishedAt - exit.startedAt) / 1000)),
     });
     const result = { exitCode: exit.exitCode, error: '' };
-    this.#settle(id, restarts ? ['next-exit'] : ['not-running', 'next-exit'], result);
+    this.#waiters.settle(id, restarts ? ['next-exit'] : ['not-running', 'next-exit'], result);
     if (restarts) this.#scheduleRestart(record, exit);
     else if (record.hostConfig.AutoRemove === true) await this.#removeLocked(id, { volumes: true });
   }
@@ -267,13 +245,11 @@ export class Lifecycle {
         this.#context.log.warn('a container could not be restarted', { container: id, error });
       });
     }, delayMs);
-    this.#restarts.set(id, { timer, delayMs });
+    this.#restarts.set(id, timer);
   }
 
   #cancelRestart(id: string): void {
-    const pending = this.#restarts.get(id);
-    if (pending === undefined) return;
-    clearTimeout(pending.timer);
+    clearTimeout(this.#restarts.get(id));
     this.#restarts.delete(id);
   }
 
@@ -288,7 +264,7 @@ export class Lifecycle {
     if (record.state.status === 'restarting') {
       this.#cancelRestart(id);
       changeState(context, id, { status: 'exited' }, { stoppedByHand: true });
-      this.#settle(id, ['not-running', 'next-exit'], { exitCode: record.state.exitCode, error: '' });
+      this.#waiters.settle(id, ['not-running', 'next-exit'], { exitCode: record.state.exitCode, error: '' });
       return true;
     }
     if (!isRunning(record)) return false;
@@ -370,24 +346,13 @@ export class Lifecycle {
     await context.snapshots.remove(snapshotKey(id));
     rmSync(dirOf(context, id), { recursive: true, force: true });
     context.keeper.forget(id, { abandon: true }).catch(() => {});
-    if (options.volumes) await this.#removeVolumes(record);
+    if (options.volumes) await removeOwnVolumes(context, record);
     publish(context, record, 'destroy');
-    this.#settle(id, ['not-running', 'next-exit', 'removed'], { exitCode: record.state.exitCode, error: '' });
-    this.#waiters.delete(id);
-  }
-
-  async #removeVolumes(record: ContainerRecord): Promise<void> {
-    const users = (name: string): readonly string[] =>
-      this.#context.records
-        .list()
-        .filter(({ mounts }) => mounts.some((mount) => mount.name === name))
-        .map(({ id }) => id);
-    for (const mount of record.mounts) {
-      if (mount.anonymous !== true || mount.name === undefined || users(mount.name).length > 0) continue;
-      await this.#context.volumes.removeVolume(mount.name, { force: true, inUse: users }).catch((error) => {
-        this.#context.log.warn('a volume could not be removed', { volume: mount.name, error });
-      });
-    }
+    this.#waiters.settle(id, ['not-running', 'next-exit', 'removed'], {
+      exitCode: record.state.exitCode,
+      error: '',
+    });
+    this.#waiters.drop(id);
   }
 
   async #unmount(id: string): Promise<void> {
@@ -404,58 +369,8 @@ export class Lifecycle {
     }
   }
 
-  #settle(id: string, conditions: readonly WaitCondition[], result: WaitResult): void {
-    const waiters = this.#waiters.get(id);
-    if (waiters === undefined) return;
-    for (const waiter of [...waiters]) {
-      if (!conditions.includes(waiter.condition)) continue;
-      waiters.delete(waiter);
-      waiter.resolve(result);
-    }
-  }
-
-  /** After a start of the engine: joins what the keeper holds with what the records say. */
-  async recover(): Promise<void> {
-    const context = this.#context;
-    const kept = new Map((await context.keeper.list()).map((one) => [one.id, one]));
-    for (const record of context.records.list()) {
-      const held = kept.get(record.id);
-      kept.delete(record.id);
-      if (held !== undefined && held.exit === undefined) {
-        const status = record.state.status === 'paused' ? 'paused' : 'running';
-        changeState(context, record.id, { status, pid: held.pid, startedAt: held.startedAt });
-        continue;
-      }
-      const exit = held?.exit ?? readExit(exitFileOf(context, record.id));
-      const wasUp = isRunning(record);
-      if (wasUp || (exit !== undefined && exit.finishedAt > record.state.finishedAt)) {
-        if (exit === undefined) this.#cleanLost(record);
-        await this.onExit(exit ?? lostExit(record));
-      }
-    }
-    for (const [id, { exit, containerId }] of kept) {
-      if (containerId !== undefined) continue;
-      if (exit === undefined) await context.keeper.signal(id, 9).catch(() => {});
-      else await context.keeper.forget(id);
-    }
-    const live = context.records
-      .list()
-      .flatMap(({ sandboxId, state }) =>
-        sandboxId !== undefined && ['running', 'paused'].includes(state.status) ? [sandboxId] : [],
-      );
-    context.networks?.sweepSandboxes(new Set(live));
-    this.#startPolicies();
-  }
-
-  /** Nobody saw its end: the host was restarted, or the keeper was killed. */
-  #cleanLost(record: ContainerRecord): void {
-    const path = cgroupsPathOf(record);
-    killCgroup(path);
-    removeCgroup(path);
-    rmSync(`${runtimeRootOf(this.#context)}/${record.id}`, { recursive: true, force: true });
-  }
-
-  #startPolicies(): void {
+  /** Starts what a restart policy wants up after the engine was started. */
+  startPolicies(): void {
     for (const record of this.#context.records.list()) {
       const policy = record.hostConfig.RestartPolicy?.Name ?? 'no';
       const wanted = policy === 'always' || (policy === 'unless-stopped' && !record.stoppedByHand);
@@ -482,22 +397,4 @@ export function startExitCode(message: string): number {
     return 127;
   if (/permission denied|not a directory|is a directory|exec format error/.test(message)) return 126;
   return 128;
-}
-
-function readExit(path: string): ExitRecord | undefined {
-  try {
-    return JSON.parse(readFileSync(path, 'utf8')) as ExitRecord;
-  } catch {
-    return undefined;
-  }
-}
-
-function lostExit(record: ContainerRecord): ExitRecord {
-  return {
-    id: record.id,
-    exitCode: UNKNOWN_EXIT,
-    oomKilled: false,
-    startedAt: record.state.startedAt,
-    finishedAt: Date.now(),
-  };
 }

@@ -1,8 +1,9 @@
 import { chmodSync, mkdirSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import { resolveInRoot, type SpecMount } from '#runtime/spec/index.ts';
 import type { Volume, VolumeStore } from '#runtime/volume/types.ts';
+import type { Context } from './context.ts';
 import type { ContainerRecord, MountPoint } from './types.ts';
 import type { ContainerSettings, HostSettings, MountRequest } from './wire.ts';
 
@@ -265,7 +266,17 @@ export function volumesToFill(mounts: readonly MountPoint[]): readonly MountPoin
   );
 }
 
-/** Paths of a container's own files on the host. */
-export function containerDir(root: string, id: string): string {
-  return join(root, 'containers', id);
+/** Removes the volumes that were made for a container and nobody else uses. */
+export async function removeOwnVolumes(context: Context, record: ContainerRecord): Promise<void> {
+  const users = (name: string): readonly string[] =>
+    context.records
+      .list()
+      .filter(({ mounts }) => mounts.some((mount) => mount.name === name))
+      .map(({ id }) => id);
+  for (const { anonymous, name } of record.mounts) {
+    if (anonymous !== true || name === undefined || users(name).length > 0) continue;
+    await context.volumes.removeVolume(name, { force: true, inUse: users }).catch((error) => {
+      context.log.warn('a volume could not be removed', { volume: name, error });
+    });
+  }
 }

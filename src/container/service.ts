@@ -1,9 +1,8 @@
 import { execFile } from 'node:child_process';
-import { closeSync, constants, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import { promisify } from 'node:util';
 import { CodedError } from '#base/errors/index.ts';
-import { O_PATH, openInRoot } from '#base/posix/index.ts';
 import type { Network } from '#runtime/network/types.ts';
 import { listChanges } from './changes.ts';
 import { commitContainer } from './commit.ts';
@@ -20,22 +19,14 @@ import {
 } from './context.ts';
 import { createContainer } from './create.ts';
 import { Execs } from './exec.ts';
+import { exportTar, readArchive, statPath, writeArchive } from './files.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { readLog } from './logs.ts';
+import { connectContainer, disconnectContainer } from './membership.ts';
 import { listProcesses, sampleStats } from './monitor.ts';
 import { checkName } from './names.ts';
-import { attachmentFor, attachOne } from './networking.ts';
 import { ContainerRecords } from './records.ts';
-import {
-  baseName,
-  mountedRoot,
-  openPath,
-  openRoot,
-  packTree,
-  statOpenPath,
-  withRoot,
-} from './rooted-tree.ts';
-import { completeHostSettings } from './settings.ts';
+import { recoverContainers } from './recovery.ts';
 import { frame, joinStreams, parseDetachKeys } from './streams.ts';
 import type {
   AttachQuery,
@@ -45,6 +36,7 @@ import type {
   LogQuery,
   PathStat,
 } from './types.ts';
+import { planUpdate } from './update.ts';
 import type { HostSettings } from './wire.ts';
 
 const run = promisify(execFile);
@@ -98,7 +90,7 @@ class Containers implements ContainerService {
   }
 
   recover(): Promise<void> {
-    return this.#lifecycle.recover();
+    return recoverContainers(this.#context, this.#lifecycle);
   }
 
   async close(): Promise<void> {
@@ -191,31 +183,11 @@ class Containers implements ContainerService {
 
   async update(nameOrId: string, changes: HostSettings): Promise<readonly string[]> {
     const record = this.get(nameOrId);
-    const given = Object.fromEntries(
-      Object.entries(changes).filter(([key, value]) => UPDATABLE.has(key) && isGiven(value)),
-    );
-    const hostConfig = completeHostSettings({ ...record.hostConfig, ...given });
-    if (isRunning(record)) await this.#updateLimits(record, hostConfig);
+    const { hostConfig, flags } = planUpdate(record, changes);
+    if (isRunning(record) && flags.length > 0) await this.#runtime('update', record.id, ...flags);
     this.#context.records.change(record.id, { hostConfig });
     publish(this.#context, record, 'update');
     return [];
-  }
-
-  async #updateLimits(record: ContainerRecord, host: HostSettings): Promise<void> {
-    const flags: readonly (readonly [string, number | string | null | undefined])[] = [
-      ['--memory', host.Memory],
-      ['--memory-swap', host.MemorySwap],
-      ['--memory-reservation', host.MemoryReservation],
-      ['--cpu-share', host.CpuShares],
-      ['--cpu-period', host.NanoCpus ? 100_000 : host.CpuPeriod],
-      ['--cpu-quota', host.NanoCpus ? Math.floor(host.NanoCpus / 10_000) : host.CpuQuota],
-      ['--cpuset-cpus', host.CpusetCpus],
-      ['--cpuset-mems', host.CpusetMems],
-      ['--pids-limit', host.PidsLimit],
-      ['--blkio-weight', host.BlkioWeight],
-    ];
-    const given = flags.filter(([, value]) => isGiven(value)).map(([name, value]) => `${name}=${value}`);
-    if (given.length > 0) await this.#runtime('update', record.id, ...given);
   }
 
   wait(
@@ -342,34 +314,12 @@ class Containers implements ContainerService {
     return listChanges(this.#context.snapshots.getActive(snapshotKey(record.id)), record.stubs);
   }
 
-  async *exportTar(nameOrId: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const record = this.get(nameOrId);
-    const mounted = mountedRoot(this.#context, record);
-    if (mounted !== undefined) {
-      yield* this.#context.changesets.streamChangeset({ dir: mounted, kind: 'plain' }, { signal });
-      return;
-    }
-    const root = await openRoot(this.#context, record);
-    try {
-      yield* this.#context.changesets.streamChangeset(
-        { dir: `/proc/${process.pid}/fd/${root.fd}`, kind: 'plain' },
-        { signal },
-      );
-    } finally {
-      await root.close();
-    }
+  exportTar(nameOrId: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return exportTar(this.#context, this.get(nameOrId), signal);
   }
 
-  statPath(nameOrId: string, path: string): Promise<PathStat> {
-    const record = this.get(nameOrId);
-    return withRoot(this.#context, record, async (root) => {
-      const fd = openPath(root, path, record);
-      try {
-        return statOpenPath(fd, path);
-      } finally {
-        closeSync(fd);
-      }
-    });
+  async statPath(nameOrId: string, path: string): Promise<PathStat> {
+    return statPath(this.#context, this.get(nameOrId), path);
   }
 
   async readArchive(
@@ -377,60 +327,16 @@ class Containers implements ContainerService {
     path: string,
     signal: AbortSignal,
   ): ReturnType<ContainerService['readArchive']> {
-    const record = this.get(nameOrId);
-    const root = await openRoot(this.#context, record);
-    try {
-      const fd = openPath(root.fd, path, record);
-      const close = async (): Promise<void> => {
-        closeSync(fd);
-        await root.close();
-      };
-      publish(this.#context, record, 'archive-path');
-      return { stat: statOpenPath(fd, path), tar: packAndClose(packTree(fd, baseName(path), signal), close) };
-    } catch (error) {
-      await root.close();
-      throw error;
-    }
+    return readArchive(this.#context, this.get(nameOrId), path, signal);
   }
 
-  writeArchive(
+  async writeArchive(
     nameOrId: string,
     path: string,
     tar: AsyncIterable<Uint8Array>,
     options: { readonly noOverwriteDirNonDir: boolean; readonly signal: AbortSignal },
   ): Promise<void> {
-    const record = this.get(nameOrId);
-    if (
-      record.hostConfig.ReadonlyRootfs === true &&
-      !record.mounts.some((mount) => `${path}/`.startsWith(`${mount.destination}/`))
-    ) {
-      throw new CodedError('permission_denied', 'container rootfs is marked read-only');
-    }
-    return withRoot(this.#context, record, async (root) => {
-      // Followed here: the target of an extraction may be a link to a directory.
-      const probe = openPath(root, path, record);
-      closeSync(probe);
-      let fd: number;
-      try {
-        fd = openInRoot(root, path.startsWith('/') ? path : `/${path}`, {
-          flags: O_PATH | constants.O_DIRECTORY,
-        });
-      } catch {
-        throw new CodedError('invalid_argument', 'extraction point is not a directory');
-      }
-      try {
-        await this.#context.changesets.unpackLayer({
-          source: { stream: tar },
-          compression: 'auto',
-          targetDir: `/proc/${process.pid}/fd/${fd}`,
-          whiteouts: 'literal',
-          signal: options.signal,
-        });
-      } finally {
-        closeSync(fd);
-      }
-      publish(this.#context, record, 'extract-to-dir');
-    });
+    await writeArchive(this.#context, this.get(nameOrId), path, tar, options.signal);
   }
 
   async commit(request: Parameters<ContainerService['commit']>[0]): ReturnType<ContainerService['commit']> {
@@ -461,96 +367,15 @@ class Containers implements ContainerService {
       .map(({ id }) => id);
   }
 
-  async connect(
+  connect(
     network: Network,
     container: string,
     options: Parameters<ContainerService['connect']>[2],
   ): Promise<void> {
-    const record = this.get(container);
-    if (record.attachments.some(({ networkId }) => networkId === network.id)) {
-      throw new CodedError(
-        'permission_denied',
-        `endpoint with name ${record.name} already exists in network ${network.name}`,
-      );
-    }
-    if (network.driver !== 'bridge') {
-      throw new CodedError(
-        'permission_denied',
-        'container cannot be connected to host network or none network',
-      );
-    }
-    const request = {
-      Aliases: options.aliases,
-      ...(options.ipAddress === undefined ? {} : { IPAMConfig: { IPv4Address: options.ipAddress } }),
-    };
-    const wanted = attachmentFor(network.name, request, this.#context.networks);
-    const { sandboxId, sandboxPath } = record;
-    const attachment =
-      isRunning(record) && sandboxId !== undefined && sandboxPath !== undefined
-        ? await attachOne(this.#context, record, { id: sandboxId, path: sandboxPath }, wanted, false)
-        : wanted;
-    this.#context.records.change(record.id, {
-      attachments: [...this.get(record.id).attachments, attachment],
-    });
-    this.#publishNetwork(network, record, 'connect');
+    return connectContainer(this.#context, this.get(container), network, options);
   }
 
-  async disconnect(network: Network, container: string): Promise<void> {
-    const record = this.get(container);
-    const attachment = record.attachments.find(({ networkId }) => networkId === network.id);
-    if (attachment === undefined) {
-      throw new CodedError(
-        'permission_denied',
-        `container ${record.id} is not connected to network ${network.name}`,
-      );
-    }
-    const { sandboxId, sandboxPath } = record;
-    if (attachment.endpoint !== undefined && sandboxId !== undefined && sandboxPath !== undefined) {
-      await this.#context.networks?.detach({ id: sandboxId, path: sandboxPath }, network.id, record.id);
-    }
-    const attachments = this.get(record.id).attachments.filter(({ networkId }) => networkId !== network.id);
-    this.#context.records.change(record.id, { attachments });
-    this.#publishNetwork(network, record, 'disconnect');
-  }
-
-  #publishNetwork(network: Network, record: ContainerRecord, action: string): void {
-    const { events } = this.#context;
-    events.publish({
-      type: 'network',
-      action,
-      id: network.id,
-      attributes: { container: record.id, name: network.name, type: network.driver },
-    });
-  }
-}
-
-const UPDATABLE = new Set([
-  'Memory',
-  'MemorySwap',
-  'MemoryReservation',
-  'CpuShares',
-  'CpuPeriod',
-  'CpuQuota',
-  'NanoCpus',
-  'CpusetCpus',
-  'CpusetMems',
-  'PidsLimit',
-  'BlkioWeight',
-  'RestartPolicy',
-]);
-
-function isGiven(value: unknown): boolean {
-  if (value === undefined || value === null || value === 0 || value === '') return false;
-  return !(typeof value === 'object' && (value as { readonly Name?: string }).Name === '');
-}
-
-async function* packAndClose(
-  tar: AsyncIterable<Uint8Array>,
-  close: () => Promise<void>,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* tar;
-  } finally {
-    await close();
+  disconnect(network: Network, container: string): Promise<void> {
+    return disconnectContainer(this.#context, this.get(container), network);
   }
 }

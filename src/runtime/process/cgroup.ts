@@ -1,9 +1,10 @@
 /** What we do to a container's cgroups ourselves: read OOM kills, kill what is left, remove them. */
-import { readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '#base/errors/index.ts';
 
 const ROOT = '/sys/fs/cgroup';
+const PAGE_BYTES = 4096;
 
 /** Directories of the cgroup `path` (as in `linux.cgroupsPath`) in every hierarchy that has it. */
 export function cgroupDirs(path: string, root = ROOT): readonly string[] {
@@ -36,6 +37,30 @@ export function readOomKills(path: string, root = ROOT): number {
     }
   }
   return 0;
+}
+
+/**
+ * Makes a memory cgroup above that of one process tree, with its limit, so that after the runtime has removed the inner one
+ * `readOomKills` still knows. Only v1 needs it: v2 counts upwards by itself.
+ */
+export function prepareMemoryGroup(path: string, limitBytes: number, root = ROOT): void {
+  const dir = join(root, 'memory', path);
+  try {
+    mkdirSync(dir, { recursive: true });
+    // A page less than the inner limit: this one is hit first.
+    writeFileSync(join(dir, 'memory.limit_in_bytes'), String(limitBytes - PAGE_BYTES));
+  } catch (error) {
+    if (!isSystemError(error, 'ENOENT') && !isSystemError(error, 'EROFS')) throw error;
+  }
+}
+
+/** How often such a group refused memory; with a process killed that means: for want of it. */
+export function readMemoryRefusals(path: string, root = ROOT): number {
+  try {
+    return Number(readFileSync(join(root, 'memory', path, 'memory.failcnt'), 'utf8'));
+  } catch {
+    return 0;
+  }
 }
 
 /** Sends SIGKILL to everything in the cgroup, its children included. */

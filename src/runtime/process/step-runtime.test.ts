@@ -181,6 +181,28 @@ describe('StepRuntime', { skip }, () => {
     await assert.rejects(pending, /at once/);
   });
 
+  it('tells that a step was killed for want of memory, and only then', async () => {
+    const base = {
+      rootfs,
+      env: [],
+      cwd: '/',
+      user: '',
+      network: 'none',
+      limits: { memoryBytes: 8 * 1024 ** 2 },
+    } as const;
+    const io = { onOutput: () => {} };
+    const args = ['/bin/sh', '-c', 'x=aaaaaaaa; while true; do x=$x$x; done'];
+    assert.deepEqual(await runtime.run({ ...base, id: `t${process.pid}-oom`, args }, io), {
+      exitCode: 137,
+      oomKilled: true,
+    });
+    assert.equal(
+      (await runtime.run({ ...base, id: `t${process.pid}-ok`, args: ['/bin/true'] }, io)).oomKilled,
+      false,
+    );
+    assert.equal(existsSync(`/sys/fs/cgroup/memory/slipway-build/t${process.pid}-oom`), false);
+  });
+
   it('keeps a fork bomb within its process limit', async () => {
     const { out } = await run('for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1 & done; echo end; wait', {
       limits: { pids: 6 },

@@ -27,7 +27,8 @@ import {
   resolveUser,
   type SpecMount,
 } from '#runtime/spec/index.ts';
-import { killCgroup, readOomKills, removeCgroup } from './cgroup.ts';
+import { killCgroup, prepareMemoryGroup, readMemoryRefusals, readOomKills, removeCgroup } from './cgroup.ts';
+import { detectCgroups } from './oci-runtime.ts';
 import { readRuntimeError, startFailure } from './start-failure.ts';
 import type { ExitStatus, StepRuntime, StepSpec } from './types.ts';
 
@@ -89,13 +90,16 @@ async function runStep(context: Context, step: StepSpec, io: Io): Promise<ExitSt
   await using cleanup = new AsyncDisposableStack();
   cleanup.defer(() => rmSync(bundle, { recursive: true, force: true }));
   const network = await prepareNetwork(context, step, cleanup);
-  const cgroupsPath = `${context.parent}/${step.id}`;
+  const group = `${context.parent}/${step.id}`;
+  const memoryBytes = step.limits?.memoryBytes ?? 0;
+  if (memoryBytes > 0 && detectCgroups() !== 'v2') prepareMemoryGroup(group, memoryBytes);
+  const cgroupsPath = memoryBytes > 0 ? `${group}/step` : group;
   const spec = stepSpec(step, cgroupsPath, network, bundle);
   const stubs = makeMountPoints(step.rootfs, spec.mounts);
   cleanup.defer(() => stubs.remove());
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
-  cleanup.defer(() => removeRuntimeState(context, step.id, cgroupsPath));
-  return await execute(context, step.id, bundle, cgroupsPath, io);
+  cleanup.defer(() => removeRuntimeState(context, step.id, group));
+  return await execute(context, step.id, bundle, group, io);
 }
 
 interface StepNetwork {
@@ -279,7 +283,10 @@ async function execute(
       throw startFailure(readRuntimeError(log) ?? Buffer.concat(held).toString('utf8').trim());
     }
     for (const early of held) io.onOutput('stderr', early);
-    return { exitCode, oomKilled: exitCode === 137 && readOomKills(cgroupsPath) > 0 };
+    return {
+      exitCode,
+      oomKilled: exitCode === 137 && (readOomKills(cgroupsPath) > 0 || readMemoryRefusals(cgroupsPath) > 0),
+    };
   } finally {
     io.signal?.removeEventListener('abort', onAbort);
     for (const end of ends) end.close();

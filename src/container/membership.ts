@@ -1,0 +1,75 @@
+/** Containers joining and leaving networks after they were made, also while they run. */
+import { CodedError } from '#base/errors/index.ts';
+import type { Network, Sandbox } from '#runtime/network/types.ts';
+import { type Context, isRunning } from './context.ts';
+import { attachmentFor, attachOne } from './networking.ts';
+import type { ContainerRecord } from './types.ts';
+
+/** @see ContainerService.connect */
+export async function connectContainer(
+  context: Context,
+  record: ContainerRecord,
+  network: Network,
+  options: { readonly aliases: readonly string[]; readonly ipAddress: string | undefined },
+): Promise<void> {
+  if (record.attachments.some(({ networkId }) => networkId === network.id)) {
+    throw new CodedError(
+      'permission_denied',
+      `endpoint with name ${record.name} already exists in network ${network.name}`,
+    );
+  }
+  if (network.driver !== 'bridge') {
+    throw new CodedError(
+      'permission_denied',
+      'container cannot be connected to host network or none network',
+    );
+  }
+  const request = {
+    Aliases: options.aliases,
+    ...(options.ipAddress === undefined ? {} : { IPAMConfig: { IPv4Address: options.ipAddress } }),
+  };
+  const wanted = attachmentFor(network.name, request, context.networks);
+  const sandbox = isRunning(record) ? sandboxOf(record) : undefined;
+  const attachment =
+    sandbox === undefined ? wanted : await attachOne(context, record, sandbox, wanted, false);
+  const { attachments } = context.records.get(record.id);
+  context.records.change(record.id, { attachments: [...attachments, attachment] });
+  publishNetwork(context, network, record, 'connect');
+}
+
+/** @see ContainerService.disconnect */
+export async function disconnectContainer(
+  context: Context,
+  record: ContainerRecord,
+  network: Network,
+): Promise<void> {
+  const attachment = record.attachments.find(({ networkId }) => networkId === network.id);
+  if (attachment === undefined) {
+    throw new CodedError(
+      'permission_denied',
+      `container ${record.id} is not connected to network ${network.name}`,
+    );
+  }
+  const sandbox = sandboxOf(record);
+  if (attachment.endpoint !== undefined && sandbox !== undefined) {
+    await context.networks?.detach(sandbox, network.id, record.id);
+  }
+  const attachments = context.records
+    .get(record.id)
+    .attachments.filter(({ networkId }) => networkId !== network.id);
+  context.records.change(record.id, { attachments });
+  publishNetwork(context, network, record, 'disconnect');
+}
+
+function sandboxOf({ sandboxId: id, sandboxPath: path }: ContainerRecord): Sandbox | undefined {
+  return id === undefined || path === undefined ? undefined : { id, path };
+}
+
+function publishNetwork(context: Context, network: Network, record: ContainerRecord, action: string): void {
+  context.events.publish({
+    type: 'network',
+    action,
+    id: network.id,
+    attributes: { container: record.id, name: network.name, type: network.driver },
+  });
+}
