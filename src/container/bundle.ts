@@ -13,6 +13,7 @@ import { splitDevice } from '#base/posix/index.ts';
 import type { NetworkStore } from '#runtime/network/types.ts';
 import {
   ACCOUNT_FILE_LIMIT_BYTES,
+  availableCapabilities,
   buildSpec,
   type ContainerLimits,
   DEFAULT_PATH,
@@ -76,7 +77,7 @@ export function writeBundle(record: ContainerRecord, plan: BundlePlan): readonly
     privileged,
     capAdd: host.CapAdd ?? [],
     capDrop: host.CapDrop ?? [],
-    lastCapability: lastCapability(),
+    available: availableCapabilities(),
     noNewPrivileges: security.noNewPrivileges,
     seccomp: security.seccomp,
     namespaces: {
@@ -212,11 +213,6 @@ function readHost(path: string): string {
   } catch {
     return '';
   }
-}
-
-function lastCapability(): number {
-  const value = Number(readHost('/proc/sys/kernel/cap_last_cap'));
-  return Number.isInteger(value) && value > 0 ? value : 40;
 }
 
 /** Limits as the runtime layer takes them. */

@@ -6,7 +6,13 @@ import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import { openInRoot } from '#base/posix/index.ts';
 import type { KeeperEvent } from '#runtime/keeper/types.ts';
 import { execFailure } from '#runtime/process/index.ts';
-import { ACCOUNT_FILE_LIMIT_BYTES, processFor, readLimited, resolveUser } from '#runtime/spec/index.ts';
+import {
+  ACCOUNT_FILE_LIMIT_BYTES,
+  availableCapabilities,
+  processFor,
+  readLimited,
+  resolveUser,
+} from '#runtime/spec/index.ts';
 import { environmentOf, limitsOf, parseSecurity } from './bundle.ts';
 import { type Context, dirOf, isRunning, publish, runtimeRootOf } from './context.ts';
 import { startExitCode } from './lifecycle.ts';
@@ -228,6 +234,7 @@ function processDocument(
       privileged,
       capAdd: host.CapAdd ?? [],
       capDrop: host.CapDrop ?? [],
+      available: availableCapabilities(),
       noNewPrivileges: parseSecurity(host.SecurityOpt ?? [], privileged).noNewPrivileges,
       limits: limitsOf(host),
       oomScoreAdj: host.OomScoreAdj ?? 0,

@@ -18,6 +18,7 @@ import { openPipe } from '#base/posix/index.ts';
 import type { NetworkStore, Sandbox } from '#runtime/network/types.ts';
 import {
   ACCOUNT_FILE_LIMIT_BYTES,
+  availableCapabilities,
   buildSpec,
   DEFAULT_PATH,
   ensureDirInRoot,
@@ -159,6 +160,7 @@ function stepSpec(step: StepSpec, cgroupsPath: string, network: StepNetwork, bun
     mounts: [...files, ...(step.mounts ?? []).map(toSpecMount)],
     limits: { ...step.limits, pids: step.limits?.pids ?? DEFAULT_STEP_PIDS },
     ...(step.privileged === undefined ? {} : { privileged: step.privileged }),
+    ...(step.privileged === true ? { available: availableCapabilities() } : {}),
   });
 }
 

@@ -24,7 +24,7 @@ export interface SpecOptions {
   readonly privileged?: boolean;
   readonly capAdd?: readonly string[];
   readonly capDrop?: readonly string[];
-  readonly lastCapability?: number;
+  readonly available?: bigint;
   readonly noNewPrivileges?: boolean;
   readonly seccomp?: 'default' | 'unconfined' | OciSeccomp;
   readonly namespaces: {
@@ -96,7 +96,7 @@ export function processFor(
     | 'privileged'
     | 'capAdd'
     | 'capDrop'
-    | 'lastCapability'
+    | 'available'
     | 'noNewPrivileges'
     | 'limits'
     | 'oomScoreAdj'
@@ -106,7 +106,7 @@ export function processFor(
     privileged: options.privileged === true,
     ...(options.capAdd === undefined ? {} : { add: options.capAdd }),
     ...(options.capDrop === undefined ? {} : { drop: options.capDrop }),
-    ...(options.lastCapability === undefined ? {} : { lastCapability: options.lastCapability }),
+    ...(options.available === undefined ? {} : { available: options.available }),
   });
   const held = options.user.uid === 0 ? bounding : [];
   const rlimits = rlimitsFor(options.limits ?? {});

@@ -1,18 +1,24 @@
+import { readFileSync } from 'node:fs';
 import { CodedError } from '#base/errors/index.ts';
 import { ALL_CAPABILITIES, DEFAULT_CAPABILITIES } from './defaults.ts';
 
 /**
  * The capabilities of a container: Docker's 14, plus `add`, minus `drop`; `ALL` works in both, with or without `CAP_`.
- * Names the kernel does not have are left out of `ALL`.
+ * What the kernel does not have, or this process may not pass on, is left out of `ALL`.
  * @throws {CodedError} `invalid_argument` for an unknown name, with Docker's text.
  */
 export function capabilitiesFor(options: {
   readonly privileged: boolean;
   readonly add?: readonly string[];
   readonly drop?: readonly string[];
-  readonly lastCapability?: number;
+  /** Bits of the capabilities this process may pass on; by default all. */
+  readonly available?: bigint;
 }): readonly string[] {
-  const known = ALL_CAPABILITIES.slice(0, (options.lastCapability ?? ALL_CAPABILITIES.length - 1) + 1);
+  const { available } = options;
+  const known =
+    available === undefined
+      ? ALL_CAPABILITIES
+      : ALL_CAPABILITIES.filter((_, bit) => ((available >> BigInt(bit)) & 1n) === 1n);
   if (options.privileged) return known;
   const add = normalize(options.add ?? [], 'CapAdd');
   const drop = normalize(options.drop ?? [], 'CapDrop');
@@ -32,4 +38,10 @@ function normalize(names: readonly string[], field: string): readonly string[] {
     }
     return full;
   });
+}
+
+/** Capabilities in this process's bounding set: more than these nobody can be given. */
+export function availableCapabilities(): bigint {
+  const bits = /^CapBnd:\s+([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  return BigInt(`0x${bits ?? 'ffffffffff'}`);
 }

@@ -1,5 +1,5 @@
 export { buildSpec, type NamespaceChoice, processFor, type SpecOptions } from './build-spec.ts';
-export { capabilitiesFor } from './capabilities.ts';
+export { availableCapabilities, capabilitiesFor } from './capabilities.ts';
 export {
   ALL_CAPABILITIES,
   DEFAULT_PATH,
