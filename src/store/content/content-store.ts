@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
+import type { ByteStream } from '#base/bytes/types.ts';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
 import {
   algorithmOf,
@@ -31,83 +32,98 @@ export interface ContentStoreOptions {
 
 /** Opens the content store, making its folders. Several stores over one folder must not be open at once. */
 export function createContentStore(options: ContentStoreOptions): ContentStore {
-  const { root, db, bootId } = options;
-  const ingestDir = join(root, 'ingest');
-  const hasher = new Hasher();
-  const writing = new Set<string>();
+  makeLayout(options.root, join(options.root, 'ingest'));
+  return new ContentFolder(options);
+}
+
+class ContentFolder implements ContentStore {
+  readonly #root: string;
+  readonly #db: Database;
+  readonly #bootId: string;
+  readonly #ingestDir: string;
+  readonly #hasher = new Hasher();
+  readonly #writing = new Set<string>();
   /** Blobs whose file has its name already and whose row is not there yet. */
-  const publishing = new Map<Digest, number>();
-  makeLayout(root, ingestDir);
+  readonly #publishing = new Map<Digest, number>();
 
-  const pathOf = (digest: Digest): string => join(root, 'blobs', algorithmOf(digest), hexOf(digest));
-  const ingestPath = (ref: string): string =>
-    join(ingestDir, `ref-${createHash('sha256').update(ref).digest('hex').slice(0, 40)}`);
+  constructor({ root, db, bootId }: ContentStoreOptions) {
+    this.#root = root;
+    this.#db = db;
+    this.#bootId = bootId;
+    this.#ingestDir = join(root, 'ingest');
+  }
 
-  function findBlob(digest: Digest): BlobInfo | undefined {
-    const row = db.get('SELECT digest, size, created_at FROM blobs WHERE digest = ?', digest);
+  findBlob(digest: Digest): BlobInfo | undefined {
+    const row = this.#db.get('SELECT digest, size, created_at FROM blobs WHERE digest = ?', digest);
     return row === undefined ? undefined : blobOf(row);
   }
 
-  function getBlob(digest: Digest): BlobInfo {
-    const blob = findBlob(digest);
+  #getBlob(digest: Digest): BlobInfo {
+    const blob = this.findBlob(digest);
     if (blob === undefined) throw blobNotFound(digest);
     return blob;
   }
 
   /** The file is whole, verified and (if durable) synced: rename, sync the folder, then the row. */
-  async function publish(
+  async #publish(
     path: string,
     blob: { readonly digest: Digest; readonly sizeBytes: number },
     { durable }: { readonly durable: boolean } = { durable: true },
   ): Promise<BlobInfo> {
-    const target = pathOf(blob.digest);
-    if (touch(blob.digest, durable) && existsSync(target)) {
+    const target = this.#pathOf(blob.digest);
+    if (this.#touch(blob.digest, durable) && existsSync(target)) {
       await rm(path, { force: true });
-      return getBlob(blob.digest);
+      return this.#getBlob(blob.digest);
     }
-    publishing.set(blob.digest, (publishing.get(blob.digest) ?? 0) + 1);
+    this.#publishing.set(blob.digest, (this.#publishing.get(blob.digest) ?? 0) + 1);
     try {
       await rename(path, target);
       if (durable) await syncPath(dirname(target));
-      db.run(
+      this.#db.run(
         `INSERT INTO blobs (digest, size, created_at, unsynced_boot) VALUES (?, ?, ?, ?)
          ON CONFLICT (digest) DO UPDATE SET size = excluded.size, created_at = excluded.created_at,
            unsynced_boot = excluded.unsynced_boot`,
         blob.digest,
         blob.sizeBytes,
         Date.now(),
-        durable ? null : bootId,
+        durable ? null : this.#bootId,
       );
     } finally {
-      const left = (publishing.get(blob.digest) ?? 1) - 1;
-      if (left === 0) publishing.delete(blob.digest);
-      else publishing.set(blob.digest, left);
+      const left = (this.#publishing.get(blob.digest) ?? 1) - 1;
+      if (left === 0) this.#publishing.delete(blob.digest);
+      else this.#publishing.set(blob.digest, left);
     }
-    return getBlob(blob.digest);
+    return this.#getBlob(blob.digest);
   }
 
   /** A blob that is stored again is young again: gc's grace starts anew for the caller. */
-  function touch(digest: Digest, durable: boolean): boolean {
+  #touch(digest: Digest, durable: boolean): boolean {
     const wanted = durable ? 'AND unsynced_boot IS NULL' : '';
-    return db.run(`UPDATE blobs SET created_at = ? WHERE digest = ? ${wanted}`, Date.now(), digest) > 0;
+    return this.#db.run(`UPDATE blobs SET created_at = ? WHERE digest = ? ${wanted}`, Date.now(), digest) > 0;
   }
 
-  async function openIngest(ref: string): Promise<Ingest> {
-    if (writing.has(ref)) {
+  async openIngest(ref: string): Promise<Ingest> {
+    if (this.#writing.has(ref)) {
       throw new CodedError('unavailable', `cannot open ingest "${ref}": another writer holds it`);
     }
-    writing.add(ref);
+    this.#writing.add(ref);
     try {
-      const onClose = (): void => void writing.delete(ref);
-      return await openIngestFile({ ref, path: ingestPath(ref), hasher, publish, onClose });
+      const onClose = (): void => void this.#writing.delete(ref);
+      return await openIngestFile({
+        ref,
+        path: this.#ingestPath(ref),
+        hasher: this.#hasher,
+        publish: (file, blob) => this.#publish(file, blob),
+        onClose,
+      });
     } catch (error) {
-      writing.delete(ref);
+      this.#writing.delete(ref);
       throw diskError(error, `cannot open ingest "${ref}"`);
     }
   }
 
-  async function readBlob(digest: Digest, limitBytes: number): Promise<Uint8Array> {
-    const { sizeBytes } = getBlob(digest);
+  async readBlob(digest: Digest, limitBytes: number): Promise<Uint8Array> {
+    const { sizeBytes } = this.#getBlob(digest);
     if (sizeBytes > limitBytes) {
       throw new CodedError(
         'resource_exhausted',
@@ -115,17 +131,17 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
       );
     }
     const parts: Uint8Array[] = [];
-    for await (const part of openBlob(digest)) parts.push(part);
+    for await (const part of this.openBlob(digest)) parts.push(part);
     return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
   }
 
-  async function* openBlob(
+  async *openBlob(
     digest: Digest,
     range?: { readonly start: number; readonly end?: number },
   ): AsyncGenerator<Uint8Array> {
-    getBlob(digest);
+    this.#getBlob(digest);
     try {
-      yield* createReadStream(pathOf(digest), {
+      yield* createReadStream(this.#pathOf(digest), {
         highWaterMark: READ_CHUNK_BYTES,
         start: range?.start ?? 0,
         ...(range?.end === undefined ? {} : { end: range.end - 1 }),
@@ -135,13 +151,10 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
     }
   }
 
-  async function putBlob(
-    bytes: Uint8Array,
-    { durable = true }: { durable?: boolean } = {},
-  ): Promise<BlobInfo> {
+  async putBlob(bytes: Uint8Array, { durable = true }: { durable?: boolean } = {}): Promise<BlobInfo> {
     const digest = digestOf(bytes);
-    if (touch(digest, durable)) return getBlob(digest);
-    const path = reserveFile();
+    if (this.#touch(digest, durable)) return this.#getBlob(digest);
+    const path = this.reserveFile();
     try {
       const handle = await open(path, 'wx', 0o600);
       try {
@@ -150,14 +163,14 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
       } finally {
         await handle.close();
       }
-      return await publish(path, { digest, sizeBytes: bytes.byteLength }, { durable });
+      return await this.#publish(path, { digest, sizeBytes: bytes.byteLength }, { durable });
     } catch (error) {
       await rm(path, { force: true });
       throw diskError(error, `cannot store blob ${digest}`);
     }
   }
 
-  async function adoptFile(
+  async adoptFile(
     path: string,
     blob: { readonly digest: Digest; readonly sizeBytes: number },
     { durable = true }: { durable?: boolean } = {},
@@ -171,22 +184,22 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
     }
     try {
       if (durable) await syncPath(path);
-      return await publish(path, blob, { durable });
+      return await this.#publish(path, blob, { durable });
     } catch (error) {
       throw diskError(error, `cannot store blob ${blob.digest}`);
     }
   }
 
-  function reserveFile(): string {
-    return join(ingestDir, `tmp-${randomBytes(12).toString('hex')}`);
+  reserveFile(): string {
+    return join(this.#ingestDir, `tmp-${randomBytes(12).toString('hex')}`);
   }
 
-  function dropFile(digest: Digest): void {
-    if (findBlob(digest) !== undefined || publishing.has(digest)) return;
-    const grave = join(ingestDir, `trash-${randomBytes(12).toString('hex')}`);
+  dropFile(digest: Digest): void {
+    if (this.findBlob(digest) !== undefined || this.#publishing.has(digest)) return;
+    const grave = join(this.#ingestDir, `trash-${randomBytes(12).toString('hex')}`);
     try {
       // In one turn of the event loop with the check above, so that no new blob of this digest can come in between.
-      renameSync(pathOf(digest), grave);
+      renameSync(this.#pathOf(digest), grave);
     } catch (error) {
       if (isSystemError(error, 'ENOENT')) return;
       throw error;
@@ -194,59 +207,63 @@ export function createContentStore(options: ContentStoreOptions): ContentStore {
     unlink(grave).catch(() => undefined); // the next start drops it
   }
 
-  async function dropLeftovers(): Promise<void> {
-    for (const name of await readdir(ingestDir)) {
-      const path = join(ingestDir, name);
+  async dropLeftovers(): Promise<void> {
+    for (const name of await readdir(this.#ingestDir)) {
+      const path = join(this.#ingestDir, name);
       const isResumable =
         name.startsWith('ref-') && Date.now() - (await stat(path)).mtimeMs < LEFTOVER_AGE_MS;
       if (!isResumable) await rm(path, { recursive: true, force: true });
     }
   }
 
-  async function* listStrayFiles(minAgeMs: number): AsyncGenerator<Digest> {
+  async *listStrayFiles(minAgeMs: number): AsyncGenerator<Digest> {
     for (const algorithm of ALGORITHMS) {
-      for (const hex of await readdir(join(root, 'blobs', algorithm))) {
+      for (const hex of await readdir(join(this.#root, 'blobs', algorithm))) {
         const digest = `${algorithm}:${hex}`;
-        if (!isDigest(digest) || findBlob(digest) !== undefined) continue;
-        const found = await stat(pathOf(digest)).catch(() => undefined);
+        if (!isDigest(digest) || this.findBlob(digest) !== undefined) continue;
+        const found = await stat(this.#pathOf(digest)).catch(() => undefined);
         if (found !== undefined && Date.now() - found.mtimeMs >= minAgeMs) yield digest;
       }
     }
   }
 
-  return {
-    findBlob,
-    getBlobPath: (digest) => {
-      getBlob(digest);
-      return pathOf(digest);
-    },
-    openBlob,
-    readBlob,
-    putBlob,
-    openIngest,
-    abortIngest: async (ref) => {
-      if (writing.has(ref))
-        throw new CodedError('unavailable', `cannot abort ingest "${ref}": it is being written`);
-      await rm(ingestPath(ref), { force: true });
-    },
-    adoptFile,
-    reserveFile,
-    *listBlobs() {
-      for (const row of db.iterate('SELECT digest, size, created_at FROM blobs')) yield blobOf(row);
-    },
-    hashFile: async (path, algorithm = 'sha256') => {
-      const { size } = await stat(path);
-      return hasher.hashFile(path, size, algorithm);
-    },
-    verifyStream: (stream, expected) =>
-      hasher.watchStream(stream, algorithmOf(expected), (actual, readBytes) => {
-        if (actual !== expected) throw new DigestMismatchError({ expected, actual, readBytes });
-      }),
-    dropFile,
-    dropLeftovers,
-    listStrayFiles,
-    close: () => hasher.close(),
-  };
+  getBlobPath(digest: Digest): string {
+    this.#getBlob(digest);
+    return this.#pathOf(digest);
+  }
+
+  async abortIngest(ref: string): Promise<void> {
+    if (this.#writing.has(ref))
+      throw new CodedError('unavailable', `cannot abort ingest "${ref}": it is being written`);
+    await rm(this.#ingestPath(ref), { force: true });
+  }
+
+  *listBlobs(): Iterable<BlobInfo> {
+    for (const row of this.#db.iterate('SELECT digest, size, created_at FROM blobs')) yield blobOf(row);
+  }
+
+  async hashFile(path: string, algorithm: DigestAlgorithm = 'sha256'): Promise<Digest> {
+    const { size } = await stat(path);
+    return this.#hasher.hashFile(path, size, algorithm);
+  }
+
+  verifyStream(stream: ByteStream, expected: Digest): ByteStream {
+    return this.#hasher.watchStream(stream, algorithmOf(expected), (actual, readBytes) => {
+      if (actual !== expected) throw new DigestMismatchError({ expected, actual, readBytes });
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#hasher.close();
+  }
+
+  #pathOf(digest: Digest): string {
+    return join(this.#root, 'blobs', algorithmOf(digest), hexOf(digest));
+  }
+
+  #ingestPath(ref: string): string {
+    return join(this.#ingestDir, `ref-${createHash('sha256').update(ref).digest('hex').slice(0, 40)}`);
+  }
 }
 
 function blobOf(row: Row): BlobInfo {

@@ -7,7 +7,7 @@ import { createDurability, type Database, type Durability, type Row } from '#sto
 import { createCopyDriver } from './copy.ts';
 import { type SnapshotDriver, treeOf } from './driver.ts';
 import { createOverlayDriver, findOverlayObstacle } from './overlay.ts';
-import { createTrash } from './trash.ts';
+import { createTrash, type Trash } from './trash.ts';
 import type { ActiveSnapshot, CommittedSnapshot, SnapshotMount, SnapshotStore } from './types.ts';
 import { measureTree } from './usage.ts';
 
@@ -27,38 +27,45 @@ export interface SnapshotStoreOptions {
  * @throws {CodedError} `failed_precondition` when the wanted driver does not work here or another one made the trees.
  */
 export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStore {
-  const { root, db } = options;
-  const durability = options.durability ?? createDurability({ root, db });
-  mkdirSync(root, { recursive: true, mode: 0o700 });
-  const driver = openDriver(options);
-  const trash = createTrash(join(root, 'trash'));
+  mkdirSync(options.root, { recursive: true, mode: 0o700 });
+  return new SnapshotFolder(options, openDriver(options));
+}
+
+class SnapshotFolder implements SnapshotStore {
+  readonly driver: 'overlay' | 'copy';
+  readonly #root: string;
+  readonly #db: Database;
+  readonly #durability: Durability;
+  readonly #driver: SnapshotDriver;
+  readonly #trash: Trash;
   /** Where we mounted active snapshots: they must not be sealed or removed below a mount. */
-  const mounts = new Map<string, number>();
+  readonly #mounts = new Map<string, number>();
 
-  const activeRow = (key: string): Row | undefined =>
-    db.get('SELECT * FROM snapshots WHERE key = ? AND committed = 0', key);
-  const namedRow = (name: string): Row | undefined =>
-    db.get(
-      'SELECT snapshots.* FROM snapshot_names JOIN snapshots ON snapshots.id = snapshot_id WHERE name = ?',
-      name,
-    );
+  constructor({ root, db, durability }: SnapshotStoreOptions, driver: SnapshotDriver) {
+    this.driver = driver.name;
+    this.#root = root;
+    this.#db = db;
+    this.#durability = durability ?? createDurability({ root, db });
+    this.#driver = driver;
+    this.#trash = createTrash(join(root, 'trash'));
+  }
 
-  function getActiveRow(key: string): Row {
-    const row = activeRow(key);
+  #getActiveRow(key: string): Row {
+    const row = this.#activeRow(key);
     if (row === undefined) throw notFound(key);
     return row;
   }
 
-  function getNamedRow(name: string): Row {
-    const row = namedRow(name);
+  #getNamedRow(name: string): Row {
+    const row = this.#namedRow(name);
     if (row === undefined) throw notFound(name);
     return row;
   }
 
   /** Ids from `id` down to the bottom, topmost first. */
-  function stackOf(id: number | undefined): number[] {
+  #stackOf(id: number | undefined): number[] {
     if (id === undefined) return [];
-    return db
+    return this.#db
       .all(
         `WITH RECURSIVE stack(id, parent_id, depth) AS (
            SELECT id, parent_id, 0 FROM snapshots WHERE id = ?
@@ -69,21 +76,24 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
       .map(idOf);
   }
 
-  function nameOf(id: number | undefined): string | undefined {
+  #nameOf(id: number | undefined): string | undefined {
     if (id === undefined) return undefined;
-    const row = db.get('SELECT name FROM snapshot_names WHERE snapshot_id = ? ORDER BY name LIMIT 1', id);
+    const row = this.#db.get(
+      'SELECT name FROM snapshot_names WHERE snapshot_id = ? ORDER BY name LIMIT 1',
+      id,
+    );
     return row === undefined ? undefined : String(row['name']);
   }
 
-  async function prepare(key: string, parent: string | undefined): Promise<ActiveSnapshot> {
-    if (activeRow(key) !== undefined) {
+  async prepare(key: string, parent: string | undefined): Promise<ActiveSnapshot> {
+    if (this.#activeRow(key) !== undefined) {
       throw new CodedError('already_exists', `snapshot "${key}" already exists`, {
         subject: { kind: 'snapshot', name: key },
       });
     }
-    const parentId = parent === undefined ? undefined : idOf(getNamedRow(parent));
+    const parentId = parent === undefined ? undefined : idOf(this.#getNamedRow(parent));
     const id = idOf(
-      db.get(
+      this.#db.get(
         'INSERT INTO snapshots (parent_id, key, created_at) VALUES (?, ?, ?) RETURNING id',
         parentId ?? null,
         key,
@@ -91,123 +101,125 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
       ) as Row,
     );
     try {
-      await driver.createTree(id, stackOf(parentId));
+      await this.#driver.createTree(id, this.#stackOf(parentId));
     } catch (error) {
-      dropTree(id);
+      this.#dropTree(id);
       throw error;
     }
-    return getActive(key);
+    return this.getActive(key);
   }
 
-  function getActive(key: string): ActiveSnapshot {
-    const row = getActiveRow(key);
+  getActive(key: string): ActiveSnapshot {
+    const row = this.#getActiveRow(key);
     const id = idOf(row);
     const parentId = parentOf(row);
-    const upperDir = treeOf(root, id);
-    const isOverlay = driver.name === 'overlay';
-    const lowerDirs = isOverlay ? stackOf(parentId).map((lower) => treeOf(root, lower)) : [];
+    const upperDir = treeOf(this.#root, id);
+    const isOverlay = this.#driver.name === 'overlay';
+    const lowerDirs = isOverlay ? this.#stackOf(parentId).map((lower) => treeOf(this.#root, lower)) : [];
     const mount: SnapshotMount = isOverlay
       ? {
           type: 'overlay',
           source: 'overlay',
           lowerDirs,
           upperDir,
-          workDir: `${root}/${id}/work`,
+          workDir: `${this.#root}/${id}/work`,
           readonly: false,
         }
       : { type: 'bind', source: upperDir, lowerDirs: [], readonly: false };
-    return { key, parent: nameOf(parentId), upperDir, lowerDirs, mount };
+    return { key, parent: this.#nameOf(parentId), upperDir, lowerDirs, mount };
   }
 
-  function mountAt(key: string, target: string, { volatile = false }: { volatile?: boolean } = {}): void {
-    const row = getActiveRow(key);
+  mountAt(key: string, target: string, { volatile = false }: { volatile?: boolean } = {}): void {
+    const row = this.#getActiveRow(key);
     mkdirSync(target, { recursive: true, mode: 0o700 });
-    driver.mountActive(idOf(row), stackOf(parentOf(row)), target, { volatile });
-    mounts.set(target, idOf(row));
+    this.#driver.mountActive(idOf(row), this.#stackOf(parentOf(row)), target, { volatile });
+    this.#mounts.set(target, idOf(row));
   }
 
-  function mountViewAt(name: string | undefined, target: string): void {
-    const stack = name === undefined ? [] : stackOf(idOf(getNamedRow(name)));
+  mountViewAt(name: string | undefined, target: string): void {
+    const stack = name === undefined ? [] : this.#stackOf(idOf(this.#getNamedRow(name)));
     mkdirSync(target, { recursive: true, mode: 0o700 });
-    driver.mountView(stack, target);
+    this.#driver.mountView(stack, target);
   }
 
-  function unmountNow(target: string): void {
+  unmount(target: string): void {
     try {
       unmount(target, MNT.NOFOLLOW);
     } catch (error) {
       if (isSystemError(error, 'EBUSY')) unmount(target, MNT.NOFOLLOW | MNT.DETACH);
       else if (!isSystemError(error, 'EINVAL') && !isSystemError(error, 'ENOENT')) throw error;
     }
-    mounts.delete(target);
+    this.#mounts.delete(target);
   }
 
-  function assertUnmounted(id: number, what: string): void {
-    for (const [target, mounted] of mounts) {
+  #assertUnmounted(id: number, what: string): void {
+    for (const [target, mounted] of this.#mounts) {
       if (mounted !== id) continue;
       throw new CodedError('failed_precondition', `cannot ${what}: it is mounted at "${target}"`);
     }
   }
 
-  async function commit(
+  async commit(
     key: string,
     name: string,
     options: { sizeBytes?: number; durable?: boolean; parent?: string } = {},
   ): Promise<CommittedSnapshot> {
-    const id = idOf(getActiveRow(key));
-    assertUnmounted(id, `commit snapshot "${key}"`);
-    const existing = keepExisting(name, id);
-    if (existing !== undefined) return existing;
-    const sizeBytes = options.sizeBytes ?? (await usage(key)).sizeBytes;
-    const raced = keepExisting(name, id); // somebody may have committed the same while we measured
-    if (raced !== undefined) return raced;
-    driver.sealTree(id);
-    db.transaction(() => {
-      if (options.parent !== undefined) rebase(id, options.parent);
-      db.run(
+    const id = idOf(this.#getActiveRow(key));
+    this.#assertUnmounted(id, `commit snapshot "${key}"`);
+    const isDurable = options.durable ?? true;
+    const sizeBytes = options.sizeBytes ?? (await this.usage(key)).sizeBytes;
+    const existing = this.#keepExisting(name, id);
+    if (existing !== undefined) {
+      if (isDurable) await this.#durability.settle(); // the first may have been committed without waiting
+      return existing;
+    }
+    this.#driver.sealTree(id);
+    this.#db.transaction(() => {
+      if (options.parent !== undefined) this.#rebase(id, options.parent);
+      this.#db.run(
         'UPDATE snapshots SET committed = 1, key = NULL, size = ?, created_at = ?, unsynced_boot = ? WHERE id = ?',
         sizeBytes,
         Date.now(),
-        durability.bootId,
+        this.#durability.bootId,
         id,
       );
-      db.run('INSERT INTO snapshot_names (name, snapshot_id) VALUES (?, ?)', name, id);
+      this.#db.run('INSERT INTO snapshot_names (name, snapshot_id) VALUES (?, ?)', name, id);
     });
-    if (options.durable ?? true) await durability.settle();
-    else if (sizeBytes >= EARLY_SYNC_BYTES) durability.startEarly();
-    return committedOf(name, getNamedRow(name));
+    if (isDurable) await this.#durability.settle();
+    else if (sizeBytes >= EARLY_SYNC_BYTES) this.#durability.startEarly();
+    return this.#committedOf(name, this.#getNamedRow(name));
   }
 
-  function keepExisting(name: string, activeId: number): CommittedSnapshot | undefined {
-    const row = namedRow(name);
+  #keepExisting(name: string, activeId: number): CommittedSnapshot | undefined {
+    const row = this.#namedRow(name);
     if (row === undefined) return undefined;
-    db.run('UPDATE snapshots SET created_at = ? WHERE id = ?', Date.now(), idOf(row)); // gc's grace starts anew
-    dropTree(activeId);
-    return committedOf(name, row);
+    this.#db.run('UPDATE snapshots SET created_at = ? WHERE id = ?', Date.now(), idOf(row)); // gc's grace starts anew
+    this.#dropTree(activeId);
+    return this.#committedOf(name, row);
   }
 
-  function rebase(id: number, parent: string): void {
-    const parentId = idOf(getNamedRow(parent));
-    const row = db.get('SELECT parent_id FROM snapshots WHERE id = ?', id);
+  #rebase(id: number, parent: string): void {
+    const parentId = idOf(this.#getNamedRow(parent));
+    const row = this.#db.get('SELECT parent_id FROM snapshots WHERE id = ?', id);
     if (row !== undefined && parentOf(row) === parentId) return;
-    if (driver.name !== 'overlay') {
+    if (this.#driver.name !== 'overlay') {
       throw new CodedError('unimplemented', 'the copy driver cannot put a snapshot on another parent');
     }
-    db.run('UPDATE snapshots SET parent_id = ? WHERE id = ?', parentId, id);
+    this.#db.run('UPDATE snapshots SET parent_id = ? WHERE id = ?', parentId, id);
   }
 
-  function committedOf(name: string, row: Row): CommittedSnapshot {
+  #committedOf(name: string, row: Row): CommittedSnapshot {
     return {
       name,
-      parent: nameOf(parentOf(row)),
-      dir: treeOf(root, idOf(row)),
+      parent: this.#nameOf(parentOf(row)),
+      dir: treeOf(this.#root, idOf(row)),
       sizeBytes: Number(row['size']),
     };
   }
 
-  function addName(name: string, alias: string): void {
-    const id = idOf(getNamedRow(name));
-    db.run(
+  addName(name: string, alias: string): void {
+    const id = idOf(this.#getNamedRow(name));
+    this.#db.run(
       'INSERT INTO snapshot_names (name, snapshot_id) VALUES (?, ?) ON CONFLICT (name) DO NOTHING',
       alias,
       id,
@@ -215,27 +227,27 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
   }
 
   /** Row first: a tree without a row does not exist, and the next start drops it. */
-  function dropTree(id: number): void {
-    db.run('DELETE FROM snapshots WHERE id = ?', id);
-    driver.forgetTree(id);
-    trash.throwAway(`${root}/${id}`);
+  #dropTree(id: number): void {
+    this.#db.run('DELETE FROM snapshots WHERE id = ?', id);
+    this.#driver.forgetTree(id);
+    this.#trash.throwAway(`${this.#root}/${id}`);
   }
 
-  function remove(keyOrName: string): void {
-    const active = activeRow(keyOrName);
+  async remove(keyOrName: string): Promise<void> {
+    const active = this.#activeRow(keyOrName);
     if (active !== undefined) {
-      assertUnmounted(idOf(active), `remove snapshot "${keyOrName}"`);
-      dropTree(idOf(active));
+      this.#assertUnmounted(idOf(active), `remove snapshot "${keyOrName}"`);
+      this.#dropTree(idOf(active));
       return;
     }
-    const row = namedRow(keyOrName);
+    const row = this.#namedRow(keyOrName);
     if (row === undefined) return;
     const id = idOf(row);
-    const isLast = db.transaction(() => {
-      const names = db.all('SELECT name FROM snapshot_names WHERE snapshot_id = ? LIMIT 2', id);
+    const isLast = this.#db.transaction(() => {
+      const names = this.#db.all('SELECT name FROM snapshot_names WHERE snapshot_id = ? LIMIT 2', id);
       if (
         names.length === 1 &&
-        db.get('SELECT 1 FROM snapshots WHERE parent_id = ? LIMIT 1', id) !== undefined
+        this.#db.get('SELECT 1 FROM snapshots WHERE parent_id = ? LIMIT 1', id) !== undefined
       ) {
         throw new CodedError(
           'failed_precondition',
@@ -245,62 +257,73 @@ export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStor
           },
         );
       }
-      db.run('DELETE FROM snapshot_names WHERE name = ?', keyOrName);
-      if (names.length === 1) db.run('DELETE FROM snapshots WHERE id = ?', id);
+      this.#db.run('DELETE FROM snapshot_names WHERE name = ?', keyOrName);
+      if (names.length === 1) this.#db.run('DELETE FROM snapshots WHERE id = ?', id);
       return names.length === 1;
     });
-    if (isLast) dropTree(id);
+    if (isLast) this.#dropTree(id);
   }
 
-  function usage(key: string): ReturnType<typeof measureTree> {
-    const row = getActiveRow(key);
+  usage(key: string): ReturnType<typeof measureTree> {
+    const row = this.#getActiveRow(key);
     const parentId = parentOf(row);
-    const against = driver.name === 'copy' && parentId !== undefined ? treeOf(root, parentId) : undefined;
-    return measureTree(treeOf(root, idOf(row)), against);
+    const against =
+      this.#driver.name === 'copy' && parentId !== undefined ? treeOf(this.#root, parentId) : undefined;
+    return measureTree(treeOf(this.#root, idOf(row)), against);
   }
 
-  function dropLeftovers(isKept: (key: string) => boolean): void {
-    for (const row of db.all('SELECT id, key FROM snapshots WHERE committed = 0')) {
-      if (!isKept(String(row['key']))) dropTree(idOf(row));
+  dropLeftovers(isKept: (key: string) => boolean): void {
+    for (const row of this.#db.all('SELECT id, key FROM snapshots WHERE committed = 0')) {
+      if (!isKept(String(row['key']))) this.#dropTree(idOf(row));
     }
-    for (const name of readdirSync(root)) {
+    for (const name of readdirSync(this.#root)) {
       const isStrayTree =
-        /^\d+$/.test(name) && db.get('SELECT 1 FROM snapshots WHERE id = ?', Number(name)) === undefined;
-      if (isStrayTree) driver.forgetTree(Number(name));
-      if (isStrayTree || name.startsWith('probe-')) trash.throwAway(`${root}/${name}`);
+        /^\d+$/.test(name) &&
+        this.#db.get('SELECT 1 FROM snapshots WHERE id = ?', Number(name)) === undefined;
+      if (isStrayTree) this.#driver.forgetTree(Number(name));
+      if (isStrayTree || name.startsWith('probe-')) this.#trash.throwAway(`${this.#root}/${name}`);
     }
-    trash.emptyLeftovers();
+    this.#trash.emptyLeftovers();
   }
 
-  return {
-    driver: driver.name,
-    prepare,
-    getActive,
-    mountAt,
-    mountViewAt,
-    unmount: unmountNow,
-    unmountInBackground: async (target) => {
-      await runUmount(target);
-      mounts.delete(target);
-    },
-    commit,
-    addName,
-    find: (name) => {
-      const row = namedRow(name);
-      return row === undefined ? undefined : committedOf(name, row);
-    },
-    listDirs: (name) => {
-      const id = idOf(getNamedRow(name));
-      return (driver.name === 'overlay' ? stackOf(id) : [id]).map((each) => treeOf(root, each));
-    },
-    remove: async (keyOrName) => remove(keyOrName),
-    usage,
-    listActive: () =>
-      db.all('SELECT key FROM snapshots WHERE committed = 0').map((row) => String(row['key'])),
-    dropLeftovers,
-    drainTrash: () => trash.drain(),
-    close: () => trash.close(),
-  };
+  async unmountInBackground(target: string): Promise<void> {
+    await runUmount(target);
+    this.#mounts.delete(target);
+  }
+
+  find(name: string): CommittedSnapshot | undefined {
+    const row = this.#namedRow(name);
+    return row === undefined ? undefined : this.#committedOf(name, row);
+  }
+
+  listDirs(name: string): readonly string[] {
+    const id = idOf(this.#getNamedRow(name));
+    return (this.#driver.name === 'overlay' ? this.#stackOf(id) : [id]).map((each) =>
+      treeOf(this.#root, each),
+    );
+  }
+
+  listActive(): readonly string[] {
+    return this.#db.all('SELECT key FROM snapshots WHERE committed = 0').map((row) => String(row['key']));
+  }
+
+  drainTrash(): Promise<void> {
+    return this.#trash.drain();
+  }
+
+  close(): Promise<void> {
+    return this.#trash.close();
+  }
+
+  #activeRow(key: string): Row | undefined {
+    return this.#db.get('SELECT * FROM snapshots WHERE key = ? AND committed = 0', key);
+  }
+
+  #namedRow(name: string): Row | undefined {
+    const sql =
+      'SELECT snapshots.* FROM snapshot_names JOIN snapshots ON snapshots.id = snapshot_id WHERE name = ?';
+    return this.#db.get(sql, name);
+  }
 }
 
 function openDriver({ root, db, driver }: SnapshotStoreOptions): SnapshotDriver {

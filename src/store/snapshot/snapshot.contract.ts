@@ -187,7 +187,7 @@ export function testSnapshotStore(driver: 'overlay' | 'copy'): void {
     await bench.store.commit('key', 'name', { durable: false, sizeBytes: 1 });
     assert.ok(bench.store.find('name'));
     assert.equal(bench.db.all('SELECT 1 FROM snapshots WHERE unsynced_boot IS NOT NULL').length, 1);
-    await layer(bench, 'next', 'name', () => undefined);
+    await layer(bench, 'name', undefined, () => undefined);
     assert.equal(bench.db.all('SELECT 1 FROM snapshots WHERE unsynced_boot IS NOT NULL').length, 0);
   });
 }
