@@ -54,6 +54,9 @@ export function figuresOf(values: readonly number[]): Figures {
   };
 }
 
+/** Longer than the slowest case of the slowest peer; what hangs must not hang the run. */
+const COMMAND_TIMEOUT_MS = 900_000;
+
 /** Runs a program to its end. @throws when it fails, with the end of what it said. */
 export function command(
   program: string,
@@ -61,6 +64,7 @@ export function command(
   options: { readonly env?: NodeJS.ProcessEnv; readonly input?: string; readonly cwd?: string } = {},
 ): string {
   const done = spawnSync(program, args, {
+    timeout: COMMAND_TIMEOUT_MS,
     encoding: 'utf8',
     maxBuffer: 256 * 1024 * 1024,
     env: { ...process.env, ...options.env },
@@ -100,12 +104,12 @@ export async function timeAfterLine(
   return performance.now() - seenAt;
 }
 
-/** Resident bytes of processes, now. */
-export function residentBytes(pids: readonly number[]): number {
+/** Bytes of memory that processes hold, pages they share counted once (PSS). */
+export function heldBytes(pids: readonly number[]): number {
   let sum = 0;
   for (const pid of new Set(pids)) {
     try {
-      const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+      const match = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
       sum += Number(match?.[1] ?? 0) * 1024;
     } catch {
       // It ended meanwhile.

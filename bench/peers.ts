@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const SUITE = 'trixie';
+/** A bridge of its own: another Docker on this host keeps docker0. */
+const PEER_BRIDGE = 'slipwaybench0';
 const PACKAGES = 'docker.io,docker-cli,containerd,runc,iptables,iproute2,ca-certificates';
 
 /** A running engine to measure: where its socket is, and the processes that make it up. */
@@ -68,12 +70,15 @@ mount -t proc proc ${root}/proc; mount --rbind /sys ${root}/sys; mount --rbind /
 mount --bind ${data} ${root}/data; mount --bind ${sock} ${root}/sock
 mount -t tmpfs tmpfs ${root}/run
 cp /etc/resolv.conf ${root}/etc/resolv.conf
+ip link add ${PEER_BRIDGE} type bridge 2>/dev/null || true
+ip addr replace 172.31.99.1/24 dev ${PEER_BRIDGE}
+ip link set ${PEER_BRIDGE} up
 cd ${root}; pivot_root . mnt; umount -l /mnt
-exec dockerd --data-root /data --exec-root /run/docker -H unix:///sock/docker.sock --pidfile /run/docker.pid --bip 172.30.0.1/16 --insecure-registry 127.0.0.0/8
+exec dockerd --data-root /data --exec-root /run/docker -H unix:///sock/docker.sock --pidfile /run/docker.pid --bridge ${PEER_BRIDGE} --insecure-registry 127.0.0.0/8
 `;
   writeFileSync(join(dir, 'start.sh'), script);
   const child = spawn('unshare', ['-m', 'bash', join(dir, 'start.sh')], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: 'ignore',
     detached: true,
   });
   const socket = join(sock, 'docker.sock');
@@ -82,7 +87,10 @@ exec dockerd --data-root /data --exec-root /run/docker -H unix:///sock/docker.so
     name: 'dockerd',
     socket,
     pids: () => processTree(child.pid ?? 0).filter((pid) => /^(dockerd|containerd)$/.test(nameOf(pid))),
-    stop: () => stopChild(child),
+    stop: async () => {
+      await stopChild(child);
+      spawnSync('ip', ['link', 'del', PEER_BRIDGE]);
+    },
   };
 }
 

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { CaseResult } from './engine-cases.ts';
-import { compare, figuresOf, residentBytes } from './measure.ts';
+import { compare, figuresOf, heldBytes } from './measure.ts';
 import { startDockerRegistry } from './peers.ts';
 import { locationPath, RawConnection } from './raw-http.ts';
 
@@ -60,11 +60,11 @@ export async function runRegistryBench(options: RegistryBenchOptions = {}): Prom
   const ours = await startHub(join(dir, 'ours'), options.program);
   const peer = await startPeer(join(dir, 'peer'));
   try {
-    const idle = { ours: residentBytes([ours.pid]), peer: residentBytes([peer.pid]) };
+    const idle = { ours: heldBytes([ours.pid]), peer: heldBytes([peer.pid]) };
     const peak = { ...idle };
     const timer = setInterval(() => {
-      peak.ours = Math.max(peak.ours, residentBytes([ours.pid]));
-      peak.peer = Math.max(peak.peer, residentBytes([peer.pid]));
+      peak.ours = Math.max(peak.ours, heldBytes([ours.pid]));
+      peak.peer = Math.max(peak.peer, heldBytes([peer.pid]));
     }, 200);
     await prepare(ours);
     await prepare(peer);

@@ -8,7 +8,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cliCases } from './cli-cases.ts';
 import { type BenchContext, type CaseResult, ENGINE_CASES, loadBase } from './engine-cases.ts';
-import { command, figuresOf, residentBytes } from './measure.ts';
+import { command, figuresOf, heldBytes } from './measure.ts';
 import { type EngineUnderTest, ensurePeerRoot, startDockerd, startSlipway } from './peers.ts';
 
 const here = resolve(import.meta.dirname, '..');
@@ -80,7 +80,7 @@ async function measureRegistry(): Promise<void> {
 
 /** Idle memory now, and the peak over all cases, sampled ten times a second. */
 function watchMemory(ours: EngineUnderTest, peer: EngineUnderTest): () => CaseResult[] {
-  const sample = (engine: EngineUnderTest): number => residentBytes(engine.pids()) / 2 ** 20;
+  const sample = (engine: EngineUnderTest): number => heldBytes(engine.pids()) / 2 ** 20;
   const idle = { ours: sample(ours), peer: sample(peer) };
   const peak = { ...idle };
   const timer = setInterval(() => {
@@ -98,7 +98,7 @@ function watchMemory(ours: EngineUnderTest, peer: EngineUnderTest): () => CaseRe
       goal: 1,
       higherIsBetter: false,
     });
-    return [row('memory: engine idle', idle), row('memory: engine peak', peak)];
+    return [row('memory (PSS): engine idle', idle), row('memory (PSS): engine peak', peak)];
   };
 }
 
