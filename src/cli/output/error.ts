@@ -25,7 +25,7 @@ export function formatError(error: unknown, style: ErrorStyle): string {
       code: help?.id ?? coded?.code ?? 'internal',
       message: redact(messageOf(error)),
       ...(help?.cause ? { cause: help.cause } : {}),
-      ...(help?.fix ? { fix: help.fix } : {}),
+      ...(help?.fix ? { fix: help.fix.map(inOurWords) } : {}),
       ...(coded?.data ? { data: coded.data } : {}),
     };
     return `${JSON.stringify(value)}\n`;
@@ -38,6 +38,12 @@ export function formatError(error: unknown, style: ErrorStyle): string {
     return `${paint('31', fromEngine ? `Error response from daemon: ${message}` : message)}\n`;
   lines.push(`${paint('1;31', `error[${help.id}]:`)} ${message}`);
   if (help.cause) lines.push(`  ${paint('2', 'cause:')} ${escapeText(help.cause)}`);
-  for (const fix of help.fix ?? []) lines.push(`  ${paint('2', 'fix:')}   ${paint('36', escapeText(fix))}`);
+  for (const fix of help.fix ?? [])
+    lines.push(`  ${paint('2', 'fix:')}   ${paint('36', escapeText(inOurWords(fix)))}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** The engine writes commands for the docker CLI, since it does not know who reads them; here it is `slipway`. */
+function inOurWords(fix: string): string {
+  return fix.replace(/(^|&& |\| |sudo )docker (?=[a-z])/g, '$1slipway ');
 }
