@@ -50,17 +50,18 @@ export interface StepRuntimeOptions {
   readonly cgroupParent?: string;
 }
 
-/** Runs build steps as direct children of this process. Leftovers of an earlier process are removed at the first run. */
+/** Runs build steps as direct children of this process. Leftovers of an earlier process are removed at once. */
 export function createStepRuntime(options: StepRuntimeOptions): StepRuntime {
   const context: Context = {
     ...options,
     parent: options.cgroupParent ?? '/slipway-build',
     runtimeRoot: join(options.stateDir, 'runtime'),
   };
-  let cleaned: Promise<void> | undefined;
+  // A step outlives a daemon that was killed: its process is ended now, not when somebody builds again.
+  const cleaned = removeLeftovers(context);
+  cleaned.catch(() => {});
   return {
     async run(step, io) {
-      cleaned ??= removeLeftovers(context);
       await cleaned;
       io.signal?.throwIfAborted();
       return runStep(context, step, io);
