@@ -35,6 +35,7 @@ export async function daemonMain(args: readonly string[]): Promise<number> {
 async function runDaemon(settings: DaemonSettings): Promise<void> {
   const log = createLog({ level: settings.logLevel, write: (line) => process.stderr.write(line) });
   checkPrivileges();
+  ignoreLostReaders();
   prepareProcess(log);
   const end = Promise.withResolvers<string>();
   watchFaults(log, () => end.resolve('a fault'));
@@ -54,6 +55,11 @@ async function runDaemon(settings: DaemonSettings): Promise<void> {
   for (const listener of listeners) if (listener.kind === 'unix') rmSync(listener.path, { force: true });
   if (settings.pidFile !== undefined) rmSync(settings.pidFile, { force: true });
   if (reason === 'a fault') process.exitCode = 1;
+}
+
+/** A log that nobody reads any more is no fault: without this each line of it would be one, which makes another line. */
+function ignoreLostReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
 }
 
 function serve(

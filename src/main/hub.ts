@@ -158,6 +158,8 @@ function isLoopback(host: string): boolean {
 }
 
 async function runHub(settings: HubSettings): Promise<void> {
+  // Output that nobody reads any more is no fault.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
   const { root, host, port, log } = settings;
   const database = openRegistryDatabase(join(root, 'hub.db'));
   const storage = await openFolderStorage({ root });
