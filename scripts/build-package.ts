@@ -17,7 +17,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
   readonly devDependencies: Record<string, string>;
 };
 /** Native modules, and what must stay a package of its own. */
-const EXTERNAL = ['koffi', '@napi-rs/lzma'];
+const EXTERNAL = ['koffi'];
 const SERVICES = ['daemon', 'hub'];
 /** A child program or worker that code names by `new URL('./x.ts', import.meta.url)`. */
 const NEIGHBOUR = /new URL\(\s*'(\.[^']+\.ts)',\s*import\.meta\.url\s*\)/g;

@@ -17,7 +17,9 @@ ensure_npm_packages() {
   local stamp=$here/node_modules/.package-lock.json
   if [ -x "$node" ] && [ -f "$stamp" ] && ! [ "$here/package-lock.json" -nt "$stamp" ]; then return; fi
   say "setting up: npm packages"
-  (cd "$here" && npm ci --no-audit --no-fund --loglevel=error) || die "npm ci failed"
+  # A registry that lacks packages of other platforms leaves a lock file that "npm ci" calls incomplete.
+  (cd "$here" && { npm ci --no-audit --no-fund --loglevel=error || npm install --no-save --no-audit --no-fund --loglevel=error; }) \
+    || die "npm could not install the packages"
   touch "$stamp"
   [ -x "$node" ] || die "the npm package \"node\" brought no binary for $(uname -m); install Node.js 26 and put it at $node"
 }
