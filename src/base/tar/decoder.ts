@@ -132,6 +132,8 @@ export class TarDecoder {
     const isRest = this.#blockFill > 0;
     if (this.#state === 'ended') {
       if (isRest && !isZeroBlock(this.#block.fill(0, this.#blockFill))) throw dataAfterEnd();
+    } else if (this.#state === 'skip' && !this.#expectsEntry) {
+      // Go's rewriting of archives, which the docker CLI uses for `-f -`, ends right behind the last entry's content.
     } else if (this.#state !== 'block' || this.#expectsEntry || isRest) {
       throw invalidTar(`archive is truncated after ${this.#offset} bytes`);
     }

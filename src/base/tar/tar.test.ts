@@ -287,6 +287,8 @@ describe('base/tar', () => {
 
   it('accepts a missing end, global comments, and zeros after the end', () => {
     assert.equal(decode(encodeTarHeader(plain)).length, 1);
+    const unpadded = Buffer.concat([encodeTarHeader({ ...plain, sizeBytes: 5 }), Buffer.from('hello')]);
+    assert.equal(decode(unpadded).length, 1, 'the padding of the last entry is not content');
     assert.equal(decode(archiveOf(record('g', pax('comment', 'commit')), plain)).length, 1);
     assert.equal(decode(Buffer.concat([archiveOf(plain), Buffer.alloc(10_240 - 100)])).length, 1);
     assert.equal(decode(Buffer.alloc(0)).length, 0);
