@@ -1,18 +1,18 @@
 import { randomBytes } from 'node:crypto';
-import { lstatSync, readdirSync, rmdirSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
 import { findXattr } from '#base/posix/index.ts';
-import type { ExecOp } from '#build/graph/types.ts';
+import type { ExecMount, ExecOp } from '#build/graph/types.ts';
 import type { OpCall, OpDriver, OpEvents } from '#build/solver/types.ts';
 import type { KeyComponent } from '#build/types.ts';
 import { formatPlatform } from '#oci/platform/index.ts';
-import type { ExitStatus, StepRuntime } from '#runtime/process/types.ts';
+import type { ExitStatus, StepMount, StepRuntime } from '#runtime/process/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
 import type { Database } from '#store/metadata/index.ts';
-import type { ActiveSnapshot, SnapshotStore } from '#store/snapshot/types.ts';
+import type { ActiveSnapshot, SnapshotName, SnapshotStore } from '#store/snapshot/types.ts';
 import type { FileClient } from './file/client.ts';
 import type { LayerDescriber } from './layers.ts';
 import type { BuildJob, BuildResult, StateResult } from './types.ts';
@@ -70,7 +70,7 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   const { snapshots, leases, layers, mountDir } = options;
   const { signal, vertex, job } = call;
   const op = vertex.op as ExecOp;
-  if ((op.mounts ?? []).length > 0)
+  if ((op.mounts ?? []).some((mount) => !isScriptMount(mount)))
     throw new CodedError('unimplemented', 'the --mount option requires BuildKit');
   if (op.security === 'insecure') {
     throw new CodedError('permission_denied', 'security.insecure is not allowed', {
@@ -101,6 +101,14 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
     snapshots.unmount(target);
     await removeMountPoint(target);
   });
+  const mounts = (op.mounts ?? []).map((mount, i): StepMount => {
+    const source = `${target}-mount${i}`;
+    mkdirSync(source, { recursive: true, mode: 0o700 });
+    cleanup.defer(() => removeMountPoint(source));
+    snapshots.mountViewAt(snapshotOf(call.inputs[mount.input ?? -1]), source);
+    cleanup.defer(() => snapshots.unmount(source));
+    return { type: 'bind', source, target: mount.target, readonly: true };
+  });
   events.onStart(id);
   const output = new StepOutput(events);
   const status = await options.stepRuntime.run(
@@ -113,6 +121,7 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
       user: op.user,
       network: op.network,
       limits: job.limits,
+      mounts,
       ...(op.hostname === undefined ? {} : { hostname: op.hostname }),
       ...(op.extraHosts === undefined ? {} : { extraHosts: op.extraHosts }),
     },
@@ -158,6 +167,17 @@ function dropEmptyCopyUp(active: ActiveSnapshot, name: string): void {
     if (isSame) rmdirSync(at);
     return;
   }
+}
+
+/** The script of a heredoc with `#!`: a whole state, read only. */
+function isScriptMount(mount: ExecMount): boolean {
+  return (
+    mount.type === 'bind' && mount.readonly === true && mount.source === '/' && mount.input !== undefined
+  );
+}
+
+function snapshotOf(input: Call['inputs'][number] | undefined): SnapshotName | undefined {
+  return input?.kind === 'state' ? input.snapshot : undefined;
 }
 
 /** The state an op works on; `undefined` for an empty root. */
