@@ -111,7 +111,7 @@ describe('names, signals, sizes', () => {
     ];
     for (const [text, want] of rows) assert.equal(parseSignal(text), want, text);
     for (const text of ['0', '65', 'NOPE', '', 'RTMIN+40'])
-      assert.throws(() => parseSignal(text), { message: `Invalid signal: ${text}` });
+      assert.throws(() => parseSignal(text), { message: `invalid signal: ${text}` });
   });
 
   it('reads sizes', () => {

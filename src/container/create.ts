@@ -9,6 +9,7 @@ import { type Context, dirOf, publish, snapshotKey } from './context.ts';
 import { resolveMounts, volumesToFill } from './mounts.ts';
 import { checkName, makeName } from './names.ts';
 import { checkPorts, resolveAttachments } from './networking.ts';
+import type { ContainerRecords } from './records.ts';
 import { commandOf, completeHostSettings, completeSettings, parseSignal } from './settings.ts';
 import type { ContainerRecord, CreateRequest, MountPoint } from './types.ts';
 
@@ -35,7 +36,7 @@ export async function createContainer(
   parseSecurity(host.SecurityOpt ?? [], host.Privileged === true);
   const config = completeSettings(request.config, image.config.config ?? {}, id);
   if (config.StopSignal) parseSignal(config.StopSignal);
-  if (host.NetworkMode?.startsWith('container:')) records.get(host.NetworkMode.slice('container:'.length));
+  checkNetworkOwner(records, host.NetworkMode ?? '');
   const attachments = resolveAttachments(host, request.endpoints, context.networks);
   const mounts = await resolveMounts({ config, host }, context.volumes, (one) => records.get(one));
   await fillVolumes(context, image, mounts);
@@ -138,4 +139,12 @@ function warningsFor(_context: Context, record: ContainerRecord): readonly strin
     );
   }
   return warnings;
+}
+
+/** Not `not_found`: clients take that for a missing image and pull it. */
+function checkNetworkOwner(records: ContainerRecords, mode: string): void {
+  if (!mode.startsWith('container:')) return;
+  const name = mode.slice('container:'.length);
+  if (records.find(name) !== undefined) return;
+  throw new CodedError('invalid_argument', `No such container: ${name}`);
 }

@@ -149,8 +149,12 @@ export class Execs {
       held.exec = { ...held.exec, pid };
       publish(context, record, `exec_start: ${request.cmd.join(' ')}`, { execID: id });
     } catch (error) {
-      const failure = hasCode(error, 'invalid_argument') ? execFailure(messageOf(error)) : error;
-      held.exec = { ...held.exec, running: false, exitCode: startExitCode(messageOf(error)) };
+      // What the engine itself refuses, such as an unknown user, is not a failure of the runtime; its code is 126, as Docker's.
+      const isOurs = !held.exec.running;
+      const failure = !isOurs && hasCode(error, 'invalid_argument') ? execFailure(messageOf(error)) : error;
+      const exitCode =
+        isOurs || /: chdir to cwd /.test(messageOf(error)) ? 126 : startExitCode(messageOf(error));
+      held.exec = { ...held.exec, running: false, exitCode };
       await context.keeper.forget(id, { abandon: true }).catch(() => {});
       throw failure;
     } finally {

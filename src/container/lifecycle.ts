@@ -289,14 +289,12 @@ export class Lifecycle {
   /** @see ContainerService.kill */
   async kill(id: string, text: string): Promise<void> {
     const context = this.#context;
-    const record = context.records.get(id);
-    const signal = parseSignal(text || 'KILL');
-    if (!isRunning(record)) {
-      throw new CodedError(
-        'conflict',
-        `cannot kill container: ${record.name}: container ${record.id} is not running`,
-      );
-    }
+    const { record, signal } = naming(`cannot kill container: ${id}`, () => {
+      const found = context.records.get(id);
+      const wanted = parseSignal(text || 'KILL');
+      if (!isRunning(found)) throw new CodedError('conflict', `container ${found.id} is not running`);
+      return { record: found, signal: wanted };
+    });
     const isEnd = signal === 9 || signal === parseSignal(record.config.StopSignal || 'TERM');
     if (isEnd) context.records.change(id, { stoppedByHand: true });
     await this.#signal(record, signal);
@@ -397,4 +395,14 @@ export function startExitCode(message: string): number {
     return 127;
   if (/permission denied|not a directory|is a directory|exec format error/.test(message)) return 126;
   return 128;
+}
+
+/** What `body` returns; its coded errors carry `prefix` before their message, as Docker's do. */
+function naming<T>(prefix: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error;
+    throw new CodedError(error.code, `${prefix}: ${error.message}`, { cause: error });
+  }
 }

@@ -123,7 +123,7 @@ class Containers implements ContainerService {
   }
 
   kill(nameOrId: string, signal: string): Promise<void> {
-    return this.#lifecycle.kill(this.get(nameOrId).id, signal);
+    return this.#lifecycle.kill(nameOrId, signal);
   }
 
   async restart(nameOrId: string, options: Parameters<ContainerService['restart']>[1]): Promise<void> {

@@ -200,5 +200,5 @@ export function parseSignal(text: string): number {
     const value = (realtime[1] === 'MIN' ? SIGRTMIN : SIGRTMAX) + offset;
     if (value >= SIGRTMIN && value <= SIGRTMAX) return value;
   }
-  throw new CodedError('invalid_argument', `Invalid signal: ${text}`);
+  throw new CodedError('invalid_argument', `invalid signal: ${text}`);
 }

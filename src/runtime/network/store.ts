@@ -94,6 +94,12 @@ class BridgeNetworks implements NetworkStore {
         `invalid network name ${JSON.stringify(options.name)}: only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`,
       );
     }
+    if (PREDEFINED.includes(options.name)) {
+      throw new CodedError(
+        'permission_denied',
+        `operation is not permitted on predefined ${options.name} network`,
+      );
+    }
     const driver = options.driver || 'bridge';
     if (driver === 'host' || driver === 'null' || driver === 'none') {
       throw new CodedError(
