@@ -80,10 +80,7 @@ test(
       daemon.dockerOk(['run', '-d', '--name', 'up', 'box:1', 'sleep', '99']);
       assert.equal(daemon.dockerOk(['exec', 'up', 'ls', '/proc/self/fd']), '0\n1\n2\n3');
       assert.equal(run('-u', 'nobody', '--group-add', '7', 'box:1', 'id', '-G'), '65534 7');
-      assert.equal(
-        run('-m', '64m', '--pids-limit', '50', 'box:1', 'sh', '-c', 'ulimit -n >/dev/null; echo $?'),
-        '0',
-      );
+      assert.equal(run('--ulimit', 'nofile=99:100', 'box:1', 'sh', '-c', 'ulimit -n'), '99');
       for (let fd = 3; fd < 12; fd++) {
         const result = daemon.docker(['run', '--rm', '-w', `/proc/self/fd/${fd}`, 'box:1', 'true']);
         assert.notEqual(result.code, 0, `a working directory at descriptor ${fd} is refused`);
