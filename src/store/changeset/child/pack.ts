@@ -257,24 +257,27 @@ class Packer {
       const header = { ...headerOf(path, 'file', stats, readXattrs(fd)), sizeBytes: stats.size };
       this.#stream.write(encodeTarHeader(header));
       const offset = this.#stream.offset;
-      const hash = createHash('sha256');
+      // Only the index wants it; a layer that is packed again has one already.
+      const hash = this.#request.indexPath === undefined ? undefined : createHash('sha256');
       for (let left = stats.size; left > 0; ) {
         const bytes = this.#stream.readFrom(fd, left);
         if (bytes.length === 0) throw new Error(`"${path}" became shorter while it was read`);
-        hash.update(bytes);
+        hash?.update(bytes);
         left -= bytes.length;
       }
       const padding = paddingOf(stats.size);
       if (padding > 0) this.#stream.write(PADDING.subarray(0, padding));
-      const contentDigest = `sha256:${hash.digest('hex')}` as Digest;
-      this.#index.add({
-        path,
-        type: 'f',
-        sizeBytes: stats.size,
-        mode: stats.mode & 0o7777,
-        offset,
-        contentDigest,
-      });
+      if (hash !== undefined) {
+        const contentDigest = `sha256:${hash.digest('hex')}` as Digest;
+        this.#index.add({
+          path,
+          type: 'f',
+          sizeBytes: stats.size,
+          mode: stats.mode & 0o7777,
+          offset,
+          contentDigest,
+        });
+      }
     } finally {
       fs.closeSync(fd);
     }

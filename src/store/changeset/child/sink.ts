@@ -7,7 +7,7 @@ import { CodedError } from '#base/errors/index.ts';
 import { openPipe } from '#base/posix/index.ts';
 import { writeFrame, writeFully } from './frames.ts';
 import { OUTPUT_FD, type PackRequest } from './protocol.ts';
-import { waitForExit } from './source.ts';
+import { waitForExit, widenPipe } from './source.ts';
 
 /** Where the bytes of a tar go besides the hash. */
 export interface TarOutput {
@@ -53,6 +53,7 @@ function plainFile(path: string): TarOutput {
 function compressedFile(path: string, format: 'gzip' | 'zstd', level: number | undefined): TarOutput {
   const { file, args } = compressCommand(format, level) ?? fallback(format, level);
   const [input, output] = [openPipe(), openPipe()];
+  for (const pipe of [input, output]) widenPipe(pipe.writeFd);
   const fd = fs.openSync(path, 'w', 0o600);
   const { pid } = spawn(file, args, { stdio: [input.readFd, output.writeFd, 'ignore'] });
   fs.closeSync(input.readFd);

@@ -7,9 +7,10 @@ import {
   MAGIC_BYTES,
 } from '#base/bytes/index.ts';
 import { CodedError } from '#base/errors/index.ts';
-import { openPipe, reapChild } from '#base/posix/index.ts';
+import { openPipe, reapChild, setPipeSize } from '#base/posix/index.ts';
 import { readFrame } from './frames.ts';
 
+const PIPE_BYTES = 1024 * 1024;
 const EXIT_WAIT_MS = 10_000;
 
 /** Layer bytes, decompressed, read synchronously. */
@@ -49,6 +50,7 @@ export function openFileSource(path: string, format: InputCompression | 'auto'):
 function openDecompressed(fd: number, compression: InputCompression, storedBytes: number): TarSource {
   const { file, args } = decompressCommand(compression) ?? fallback(compression);
   const pipe = openPipe();
+  widenPipe(pipe.writeFd);
   const child = spawn(file, args, { stdio: [fd, pipe.writeFd, 'ignore'] });
   fs.closeSync(pipe.writeFd);
   fs.closeSync(fd);
@@ -98,4 +100,13 @@ export function waitForExit(pid: number): number {
 function detect(fd: number): InputCompression {
   const head = Buffer.alloc(MAGIC_BYTES);
   return detectCompression(head.subarray(0, fs.readSync(fd, head, 0, head.length, 0)));
+}
+
+/** Fewer turns between two programs; a user at the limit of pipe memory keeps the usual size. */
+export function widenPipe(fd: number): void {
+  try {
+    setPipeSize(fd, PIPE_BYTES);
+  } catch {
+    // The size is only a matter of speed.
+  }
 }
