@@ -9,6 +9,8 @@ import { type EngineUnderTest, startDockerRegistry } from './peers.ts';
 export interface BenchContext {
   readonly ours: EngineUnderTest;
   readonly peer: EngineUnderTest;
+  /** An engine of ours that has never seen an image: what one of ours removes may still be kept for a while. */
+  readonly startFresh: () => Promise<EngineUnderTest>;
   readonly dir: string;
   /** Runs of a quick case; big cases run once or twice. */
   readonly runs: number;
@@ -212,13 +214,15 @@ async function transferCases(context: BenchContext): Promise<readonly CaseResult
       run: () => void docker(engine, ['push', '-q', names.get(engine) ?? '']),
     }));
     const push = await compare(pushOurs, pushPeer, { runs: 1, warmup: 0 });
-    const [pullOurs, pullPeer] = sides(context, (engine) => ({
+    const fresh = await context.startFresh();
+    const [pullOurs, pullPeer] = sides({ ...context, ours: fresh }, (engine) => ({
       prepare: () => removeAll(engine),
-      run: () => void docker(engine, ['pull', '-q', names.get(engine) ?? '']),
+      run: () =>
+        void docker(engine, ['pull', '-q', names.get(engine === fresh ? context.ours : engine) ?? '']),
     }));
     const pull = await compare(pullOurs, pullPeer, { runs: 1, warmup: 0 });
-    for (const engine of [context.ours, context.peer])
-      docker(engine, ['tag', names.get(engine) ?? '', 'bench-tutorial']);
+    await fresh.stop();
+    docker(context.peer, ['tag', names.get(context.peer) ?? '', 'bench-tutorial']);
     return [result('push the whole image', 0.2, push), result('pull it back and unpack', 0.3, pull)];
   } finally {
     await registry.stop();
@@ -243,12 +247,14 @@ async function archiveCases(context: BenchContext): Promise<readonly CaseResult[
     run: () => void docker(engine, ['save', '-o', archive(engine), 'bench-tutorial']),
   }));
   const save = await compare(saveOurs, savePeer, { runs: 1, warmup: 0 });
-  const [loadOurs, loadPeer] = sides(context, (engine) => ({
+  const fresh = await context.startFresh();
+  const [loadOurs, loadPeer] = sides({ ...context, ours: fresh }, (engine) => ({
     prepare: () => removeAll(engine),
     // Both sides load the same archive: the one the peer wrote.
     run: () => void docker(engine, ['load', '-q', '-i', archive(context.peer)]),
   }));
   const load = await compare(loadOurs, loadPeer, { runs: 1, warmup: 0 });
+  await fresh.stop();
   for (const engine of [context.ours, context.peer]) rmSync(archive(engine), { force: true });
   return [result('save the whole image', 0.5, save), result('load the whole image', 0.5, load)];
 }

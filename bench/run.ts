@@ -52,10 +52,13 @@ async function measureEngines(): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-bench-'));
   log('setting the peer engine up');
   const root = ensurePeerRoot(values.cache);
-  const ours = await startSlipway(join(here, 'dist/package/bin/slipway'), join(dir, 'ours'));
+  const program = join(here, 'dist/package/bin/slipway');
+  const ours = await startSlipway(program, join(dir, 'ours'));
   const peer = await startDockerd(root, join(dir, 'peer'));
   try {
-    const context: BenchContext = { ours, peer, dir, runs: Number(values.runs), log };
+    let engines = 0;
+    const startFresh = (): Promise<EngineUnderTest> => startSlipway(program, join(dir, `fresh${++engines}`));
+    const context: BenchContext = { ours, peer, startFresh, dir, runs: Number(values.runs), log };
     await loadBase(context);
     const memory = watchMemory(ours, peer);
     if (wanted.includes('cli')) results.push(...(await cliCases(context, here)));
