@@ -2,7 +2,8 @@
  * Builds the publishable package in dist/package:
  *
  *     bin/slipway            finds Node 26 among the dependencies
- *     lib/cli.cjs            the client in one CommonJS file: the quickest to start
+ *     lib/cli.cjs            turns the cache of compiled code on for what it loads:
+ *     lib/client.cjs         the client in one CommonJS file, the quickest to start
  *     lib/daemon.js …        services, child programs and workers as ES modules with shared chunks
  *     lib/web/               the hub's page
  */
@@ -53,8 +54,7 @@ async function buildServices(): Promise<void> {
 }
 
 async function buildClient(): Promise<void> {
-  await build({
-    entryPoints: { cli: join(root, 'src/main/slipway.ts') },
+  const common = {
     outdir: join(out, 'lib'),
     outExtension: { '.js': '.cjs' },
     bundle: true,
@@ -62,6 +62,18 @@ async function buildClient(): Promise<void> {
     platform: 'node',
     target: 'node24',
     external: EXTERNAL,
+    legalComments: 'none',
+    logLevel: 'warning',
+  } as const;
+  // The first file is never in the cache, so it is a small one.
+  await build({
+    ...common,
+    entryPoints: { cli: join(root, 'src/main/compiled-code.ts') },
+    footer: { js: "require('./client.cjs');" },
+  });
+  await build({
+    ...common,
+    entryPoints: { client: join(root, 'src/main/slipway.ts') },
     define: {
       'import.meta.dirname': '__dirname',
       'import.meta.filename': '__filename',
@@ -71,8 +83,6 @@ async function buildClient(): Promise<void> {
     minifySyntax: true,
     minifyWhitespace: true,
     plugins: [services],
-    legalComments: 'none',
-    logLevel: 'warning',
   });
 }
 
