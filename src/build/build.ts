@@ -240,7 +240,7 @@ class Build {
   }
 
   async #export(stage: BuiltStage, plan: BuildPlan): Promise<ImageId> {
-    const { images, snapshots } = this.#context;
+    const { db, images, snapshots } = this.#context;
     const { tags, signal } = this.#request;
     if (stage.imageId === undefined) {
       throw new CodedError('invalid_argument', 'No image was generated. Is your Dockerfile empty?', {
@@ -254,7 +254,7 @@ class Build {
     const names = tags.map(withDefaultTag);
     signal.throwIfAborted();
     if (stage.isNew) {
-      await registerLayers(stage.state, { images, snapshots });
+      await registerLayers(stage.state, { db, images, snapshots });
       await images.addImage({ configBytes: encodeImage(stage.image), tags: names });
     } else {
       for (const name of names) images.tagImage(name, stage.imageId);

@@ -36,6 +36,7 @@ export class Job implements BuildJob {
   readonly platform: Platform;
   readonly bases: BaseImages;
   #isClosed = false;
+  readonly #claimed = new Set<string>();
   readonly #options: JobOptions;
   readonly #cleanups: (() => Promise<void> | void)[] = [];
   readonly #views = new Map<string, Promise<number>>();
@@ -58,9 +59,11 @@ export class Job implements BuildJob {
   claim(resources: readonly Resource[]): void {
     if (this.#isClosed) return;
     const { db, lease } = this.#options;
-    db.transaction(() => {
-      for (const resource of resources) lease.add(resource);
-    });
+    const added = resources.filter(({ kind, key }) => !this.#claimed.has(`${kind} ${key}`));
+    if (added.length === 0) return;
+    // The claim ends with this process.
+    db.transaction(() => added.forEach((resource) => void lease.add(resource)), { durable: false });
+    for (const { kind, key } of added) this.#claimed.add(`${kind} ${key}`);
   }
 
   addContext(name: string, tree: TreeResult): void {

@@ -1,6 +1,7 @@
 import type { LayerInfo, StateResult } from '#build/op/types.ts';
 import { type ChainId, type DiffId, extendChain } from '#oci/digest/index.ts';
 import type { ImageStore } from '#store/image/types.ts';
+import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotName, SnapshotStore } from '#store/snapshot/types.ts';
 
 /** A layer made by this build or an earlier one, in the order of the image. */
@@ -25,25 +26,29 @@ export async function listDiffIds(state: StateResult | undefined): Promise<reado
 export async function registerLayers(
   state: StateResult | undefined,
   store: {
+    readonly db: Pick<Database, 'transaction'>;
     readonly images: Pick<ImageStore, 'addLayer'>;
     readonly snapshots: Pick<SnapshotStore, 'find' | 'addName'>;
   },
 ): Promise<void> {
   const { base, layers } = await collectLayers(state);
-  let chainId: ChainId | undefined = base?.base?.chainIds.at(-1);
-  for (const { info, snapshot } of layers) {
-    chainId = extendChain(chainId, info.diffId);
-    if (store.snapshots.find(chainId) === undefined) store.snapshots.addName(snapshot, chainId);
-    store.images.addLayer(
-      {
-        diffId: info.diffId,
-        tarSizeBytes: info.tarSizeBytes,
-        contentSizeBytes: info.contentSizeBytes,
-        indexDigest: info.indexDigest,
-      },
-      { chainId },
-    );
-  }
+  // One transaction: each would wait for the disk.
+  store.db.transaction(() => {
+    let chainId: ChainId | undefined = base?.base?.chainIds.at(-1);
+    for (const { info, snapshot } of layers) {
+      chainId = extendChain(chainId, info.diffId);
+      if (store.snapshots.find(chainId) === undefined) store.snapshots.addName(snapshot, chainId);
+      store.images.addLayer(
+        {
+          diffId: info.diffId,
+          tarSizeBytes: info.tarSizeBytes,
+          contentSizeBytes: info.contentSizeBytes,
+          indexDigest: info.indexDigest,
+        },
+        { chainId },
+      );
+    }
+  });
 }
 
 async function collectLayers(

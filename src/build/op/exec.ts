@@ -86,13 +86,16 @@ async function runStep(options: ExecOptions, call: Call, events: OpEvents): Prom
   const [key, target] = [`build-${id}`, join(mountDir, id.slice(0, 24))];
   await using cleanup = new AsyncDisposableStack();
   const name = `build/${id}`;
-  // One transaction: each would wait for the disk.
-  const lease = options.db.transaction(() => {
-    const made = leases.createLease({ label: `build step ${id.slice(0, 12)}` });
-    if (parent?.snapshot !== undefined) made.add({ kind: 'snapshot', key: parent.snapshot });
-    made.add({ kind: 'snapshot', key: name });
-    return made;
-  });
+  // What a lease holds is of no use to the next process: nothing waits for the disk.
+  const lease = options.db.transaction(
+    () => {
+      const made = leases.createLease({ label: `build step ${id.slice(0, 12)}` });
+      if (parent?.snapshot !== undefined) made.add({ kind: 'snapshot', key: parent.snapshot });
+      made.add({ kind: 'snapshot', key: name });
+      return made;
+    },
+    { durable: false },
+  );
   cleanup.use(lease);
   const active = await snapshots.prepare(key, parent?.snapshot);
   cleanup.defer(() => snapshots.remove(key));

@@ -79,11 +79,14 @@ export class LayerDescriber {
 
   async #run(name: SnapshotName, dir: string | undefined): Promise<LayerInfo> {
     const { db, changesets, content, leases } = this.#options;
-    await using lease = db.transaction(() => {
-      const made = leases.createLease({ label: `describe ${name}` });
-      made.add({ kind: 'snapshot', key: name });
-      return made;
-    });
+    await using lease = db.transaction(
+      () => {
+        const made = leases.createLease({ label: `describe ${name}` });
+        made.add({ kind: 'snapshot', key: name });
+        return made;
+      },
+      { durable: false },
+    );
     const facts = await changesets.describeChangeset(
       dir === undefined ? this.#changesOf(name) : { dir, kind: 'overlay' },
       { indexPath: content.reserveFile(), signal: this.#stop.signal },

@@ -25,12 +25,17 @@ export function createLeaseStore(options: LeaseStoreOptions): LeaseStore {
   return {
     createLease: ({ ttlMs, label = '' } = {}) => {
       const id = randomUUID();
-      db.run(
-        'INSERT INTO leases (id, label, created_at, expires_at) VALUES (?, ?, ?, ?)',
-        id,
-        label,
-        Date.now(),
-        ttlMs === undefined ? null : Date.now() + ttlMs,
+      db.transaction(
+        () =>
+          db.run(
+            'INSERT INTO leases (id, label, created_at, expires_at) VALUES (?, ?, ?, ?)',
+            id,
+            label,
+            Date.now(),
+            ttlMs === undefined ? null : Date.now() + ttlMs,
+          ),
+        // What has no end of its own means nothing to the next process; see `dropProcessLeases`.
+        { durable: ttlMs !== undefined },
       );
       return openLease(db, id);
     },
@@ -64,7 +69,7 @@ function openLease(db: Database, id: string): Lease {
       db.run('INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) VALUES (?, ?, ?)', id, kind, key);
     },
     [Symbol.asyncDispose]: async () => {
-      db.run('DELETE FROM leases WHERE id = ?', id);
+      db.transaction(() => db.run('DELETE FROM leases WHERE id = ?', id), { durable: false });
     },
   };
 }

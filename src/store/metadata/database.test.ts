@@ -38,6 +38,26 @@ test('a transaction that throws leaves nothing, a nested one joins the outer', (
     assert.equal(db.run(BLOB, 'a', null), 1);
   }));
 
+test('only a transaction that asks for it goes without waiting for the disk, and no durable one hides in it', () =>
+  withDatabase((db) => {
+    const level = (): unknown => db.get('PRAGMA synchronous')?.['synchronous'];
+    const [normal, full] = [1, 2];
+    assert.equal(
+      db.transaction(() => level(), { durable: false }),
+      normal,
+    );
+    assert.equal(level(), full);
+    assert.throws(
+      () => db.transaction(() => db.transaction(() => db.run(BLOB, 'a', null)), { durable: false }),
+      { code: 'internal' },
+    );
+    assert.deepEqual(db.all('SELECT * FROM blobs'), []);
+    assert.equal(
+      db.transaction(() => db.transaction(() => level(), { durable: false })),
+      full,
+    );
+  }));
+
 test('a database of a newer version and one that is no database are refused', () =>
   withDatabase((db, dir) => {
     db.run('PRAGMA user_version = 9999');

@@ -21,8 +21,13 @@ export interface Database {
   iterate(sql: string, ...values: Value[]): Iterable<Row>;
   /** Runs a statement; returns the number of changed rows. */
   run(sql: string, ...values: Value[]): number;
-  /** Runs `body` in one IMMEDIATE transaction; a throw rolls back. Nested calls join the outer transaction. */
-  transaction<T>(body: () => T): T;
+  /**
+   * Runs `body` in one IMMEDIATE transaction; a throw rolls back. Nested calls join the outer transaction. With
+   * `durable: false` it survives a kill at once, and a power loss once any later durable transaction has returned: the
+   * log is one file, and waiting for the disk covers all of it.
+   * @throws {CodedError} `internal` for a durable transaction inside one that is not.
+   */
+  transaction<T>(body: () => T, options?: { readonly durable?: boolean }): T;
   close(): void;
 }
 
@@ -72,6 +77,7 @@ function migrate(db: DatabaseSync, path: string): void {
 function wrap(db: DatabaseSync): Database {
   const statements = new Map<string, StatementSync>();
   let depth = 0;
+  let isOuterDurable = true;
   const prepare = (sql: string): StatementSync => {
     let statement = statements.get(sql);
     if (statement === undefined) {
@@ -86,21 +92,37 @@ function wrap(db: DatabaseSync): Database {
     // A statement that is being iterated cannot be reused by a nested query: give it one of its own.
     iterate: (sql, ...values) => db.prepare(sql).iterate(...values) as Iterable<Row>,
     run: (sql, ...values) => Number(prepare(sql).run(...values).changes),
-    transaction(body) {
-      if (depth > 0) return body();
-      db.exec('BEGIN IMMEDIATE');
-      depth++;
+    transaction(body, { durable = true } = {}) {
+      if (depth > 0) {
+        if (durable && !isOuterDurable)
+          throw new CodedError('internal', 'a durable transaction inside one that is not');
+        return body();
+      }
+      // NORMAL leaves out the wait at the commit; it cannot be changed inside a transaction.
+      if (!durable) db.exec('PRAGMA synchronous = NORMAL');
+      isOuterDurable = durable;
       try {
-        const result = body();
-        db.exec('COMMIT');
-        return result;
-      } catch (error) {
-        if (db.isTransaction) db.exec('ROLLBACK');
-        throw error;
+        return runTransaction(body);
       } finally {
-        depth--;
+        isOuterDurable = true;
+        if (!durable) db.exec('PRAGMA synchronous = FULL');
       }
     },
     close: () => db.close(),
   };
+
+  function runTransaction<T>(body: () => T): T {
+    db.exec('BEGIN IMMEDIATE');
+    depth++;
+    try {
+      const result = body();
+      db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      if (db.isTransaction) db.exec('ROLLBACK');
+      throw error;
+    } finally {
+      depth--;
+    }
+  }
 }
