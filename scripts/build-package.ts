@@ -38,6 +38,8 @@ async function buildServices(): Promise<void> {
     outdir: join(out, 'lib'),
     bundle: true,
     splitting: true,
+    minifySyntax: true,
+    minifyWhitespace: true,
     format: 'esm',
     platform: 'node',
     target: 'node24',

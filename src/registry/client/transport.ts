@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
-import { type Dispatcher, Pool, ProxyAgent } from 'undici';
+import type { Dispatcher } from 'undici';
 import { CodedError } from '#base/errors/index.ts';
 import { networkError } from './errors.ts';
 import type { RegistryClientOptions } from './types.ts';
@@ -46,10 +46,12 @@ export function createTransport(
 ): Transport {
   const pools = new Map<string, Dispatcher>();
   const timeouts = options.timeouts ?? {};
-  const poolOf = (url: URL): Dispatcher => {
+  const poolOf = async (url: URL): Promise<Dispatcher> => {
+    // Several MiB of memory, which an engine that never asks a registry saves.
+    const undici = await import('undici');
     let pool = pools.get(url.origin);
     if (pool === undefined) {
-      pool = createPool(url, options, isInsecure(url.host));
+      pool = createPool(undici, url, options, isInsecure(url.host));
       pools.set(url.origin, pool);
     }
     return pool;
@@ -57,7 +59,7 @@ export function createTransport(
   return {
     async send(request) {
       try {
-        const answer = await poolOf(request.url).request({
+        const answer = await (await poolOf(request.url)).request({
           method: request.method,
           path: request.url.pathname + request.url.search,
           origin: request.url.origin,
@@ -91,7 +93,12 @@ export function createTransport(
   };
 }
 
-function createPool(url: URL, options: RegistryClientOptions, insecure: boolean): Dispatcher {
+function createPool(
+  { Pool, ProxyAgent }: typeof import('undici'),
+  url: URL,
+  options: RegistryClientOptions,
+  insecure: boolean,
+): Dispatcher {
   const tls = url.protocol === 'https:' ? tlsOptions(url.host, options.certsDirs ?? [], insecure) : {};
   const shared = {
     connections: CONNECTIONS_PER_ORIGIN,

@@ -4,7 +4,7 @@ import { createWriteStream } from 'node:fs';
 import { BlockList, isIP } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { Agent, fetch } from 'undici';
+import type { Agent, Response } from 'undici';
 import { CodedError, messageOf, redact } from '#base/errors/index.ts';
 import { type Digest, digestFromHash } from '#oci/digest/index.ts';
 
@@ -44,7 +44,20 @@ export function createFetcher(options: { readonly blocked?: readonly string[] } 
     const [address = '', bits = '32'] = subnet.split('/');
     refused.addSubnet(address, Number(bits), isIP(address) === 6 ? 'ipv6' : 'ipv4');
   }
-  const agent = new Agent({
+  let agent: Promise<Agent> | undefined;
+  return {
+    download: async (url, path, { signal, limitBytes = DEFAULT_LIMIT_BYTES }) => {
+      agent ??= createAgent(refused);
+      return download({ agent: await agent, refused, signal, limitBytes }, url, path);
+    },
+    close: async () => (await agent)?.close(),
+  };
+}
+
+/** Loaded at first use: most builds fetch nothing, and it takes several MiB of memory. */
+async function createAgent(refused: BlockList): Promise<Agent> {
+  const { Agent } = await import('undici');
+  return new Agent({
     connect: {
       lookup: (host, lookupOptions, callback) => {
         resolveAllowed(host, refused).then(
@@ -59,11 +72,6 @@ export function createFetcher(options: { readonly blocked?: readonly string[] } 
     },
     headersTimeout: 60_000,
   });
-  return {
-    download: (url, path, { signal, limitBytes = DEFAULT_LIMIT_BYTES }) =>
-      download({ agent, refused, signal, limitBytes }, url, path),
-    close: () => agent.close(),
-  };
 }
 
 interface Context {
@@ -105,9 +113,7 @@ async function download(context: Context, url: string, path: string): Promise<Do
   };
 }
 
-type FetchResponse = Awaited<ReturnType<typeof fetch>>;
-
-async function request(context: Context, start: string): Promise<FetchResponse> {
+async function request(context: Context, start: string): Promise<Response> {
   let url = start;
   for (let hop = 0; hop <= REDIRECT_LIMIT; hop++) {
     checkUrl(url, context.refused);
@@ -128,7 +134,8 @@ async function request(context: Context, start: string): Promise<FetchResponse> 
   throw new CodedError('unavailable', `"${redact(start)}" redirects more than ${REDIRECT_LIMIT} times`);
 }
 
-async function tryFetch({ agent, signal }: Context, url: string): Promise<FetchResponse> {
+async function tryFetch({ agent, signal }: Context, url: string): Promise<Response> {
+  const { fetch } = await import('undici');
   try {
     return await fetch(url, { dispatcher: agent, redirect: 'manual', signal });
   } catch (error) {
