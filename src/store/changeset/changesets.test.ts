@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import fs, {
   createReadStream,
   existsSync,
@@ -300,6 +301,19 @@ const hostile: readonly [string, () => Buffer][] = [
     () =>
       Buffer.from(gzipSync(tarOf(file('x'))).map((byte, i, all) => (i === all.length - 6 ? byte ^ 1 : byte))),
   ],
+  [
+    'gzip with other bytes behind it',
+    () => Buffer.concat([gzipSync(tarOf(file('x'))), Buffer.from('garbage')]),
+  ],
+  ['a file where a directory is needed', () => tarOf(file('a'), file('a/b'))],
+  [
+    'a directory after a file of its name',
+    () => tarOf(file('a'), { path: 'a/', type: 'directory', mode: 0o755 }),
+  ],
+  [
+    'a file after a directory of its name',
+    () => tarOf({ path: 'a/', type: 'directory', mode: 0o755 }, file('a')),
+  ],
   ['noise', () => Buffer.from('this is no archive at all'.repeat(100))],
 ];
 
@@ -407,4 +421,85 @@ test('a changeset that is not read to its end does no harm to the next', { skip 
   let total = 0;
   for await (const chunk of changesets.streamChangeset({ dir: tree, kind: 'plain' })) total += chunk.length;
   assert.equal(total, 512 + 5_000_192 + 1024);
+});
+
+test('several gzip members in a row are one layer', { skip }, async () => {
+  const tar = tarOf(file('x', 'hello'));
+  const target = await unpack(Buffer.concat([gzipSync(tar.subarray(0, 600)), gzipSync(tar.subarray(600))]));
+  assert.equal(readFileSync(join(target, 'x'), 'utf8'), 'hello');
+});
+
+test('a hole that grows a small archive a thousandfold is refused', { skip }, async () => {
+  const tree = freshDir();
+  execFileSync('truncate', ['-s', '1T', join(tree, 'hole')]);
+  const path = join(dir, 'hole.tar');
+  execFileSync('tar', ['-S', '-C', tree, '-cf', path, 'hole']);
+  const options = { compression: 'none', targetDir: freshDir(), whiteouts: 'overlay' } as const;
+  await assert.rejects(
+    changesets.unpackLayer({ ...options, source: { path } }),
+    (error) => codeOf(error) === 'invalid_argument',
+  );
+  await assert.rejects(
+    changesets.unpackLayer({ ...options, targetDir: freshDir(), source: { stream: createReadStream(path) } }),
+    (error) => codeOf(error) === 'invalid_argument',
+  );
+});
+
+for (const [order, entries] of [
+  ['before', [file('.wh.x', ''), { path: 'x/', type: 'directory', mode: 0o755 } as const, file('x/new')]],
+  ['after', [{ path: 'x/', type: 'directory', mode: 0o755 } as const, file('x/new'), file('.wh.x', '')]],
+  ['before, the directory only implied', [file('.wh.x', ''), file('x/new')]],
+] as const) {
+  test(`a whiteout ${order} a directory of its name hides what the layers below have in it`, {
+    skip,
+  }, async () => {
+    const target = await unpack(tarOf(...entries));
+    assert.equal(findXattr(join(target, 'x'), 'trusted.overlay.opaque')?.toString(), 'y');
+    assert.equal(readFileSync(join(target, 'x/new'), 'utf8'), 'x');
+  });
+}
+
+test('a link of a lower layer is the way for what a layer puts below it', { skip }, async () => {
+  const lower = freshDir();
+  mkdirSync(join(lower, 'usr/lib'), { recursive: true });
+  fs.chmodSync(join(lower, 'usr/lib'), 0o711);
+  symlinkSync('usr/lib', join(lower, 'lib'));
+  const target = await unpack(tarOf(file('lib/foo')), { lowerDirs: [lower] });
+  assert.equal(fs.readlinkSync(join(target, 'lib')), 'usr/lib');
+  assert.equal(readFileSync(join(target, 'usr/lib/foo'), 'utf8'), 'x');
+  assert.equal(statSync(join(target, 'usr/lib')).mode & 0o777, 0o711);
+});
+
+test('labels of the machine that made a layer are not taken from it', { skip }, async () => {
+  const xattrs = new Map([['security.selinux', Buffer.from('system_u:object_r:bin_t:s0')]]);
+  const target = await unpack(tarOf(file('x', 'x', { xattrs })));
+  assert.equal(findXattr(join(target, 'x'), 'security.selinux'), undefined);
+});
+
+test('a tree whose directories turn into links while it is packed gives nothing from outside', {
+  skip,
+}, async () => {
+  const [tree, outside] = [freshDir(), freshDir()];
+  for (const base of [tree, outside]) mkdirSync(join(base, 'd'));
+  writeFileSync(join(outside, 'd/secret'), 'from outside');
+  writeFileSync(join(tree, 'd/secret'), 'from inside!');
+  symlinkSync(join(outside, 'd'), join(tree, 'link'));
+  const script = `import { renameSync } from 'node:fs'; for (const end = Date.now() + 1500; Date.now() < end; ) { renameSync('d', 't'); renameSync('link', 'd'); renameSync('d', 'link'); renameSync('t', 'd'); }`;
+  const racer = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: tree,
+    stdio: 'ignore',
+  });
+  const ended = once(racer, 'exit');
+  let packed = 0;
+  while (racer.exitCode === null && packed < 200) {
+    const out = join(dir, 'race.tar');
+    await changesets
+      .packChangeset({ dir: tree, kind: 'plain' }, { format: 'none', outPath: out })
+      .catch(() => {});
+    assert.equal(existsSync(out) && readFileSync(out).includes('from outside'), false);
+    packed++;
+  }
+  racer.kill('SIGKILL');
+  await ended;
+  assert.ok(packed > 0);
 });

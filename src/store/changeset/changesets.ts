@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { type ByteStream, decompress, type InputCompression } from '#base/bytes/index.ts';
@@ -75,6 +75,7 @@ class ChildChangesets implements Changesets {
       child.run(request, { progress: options.onProgress, signal: options.signal }),
     );
     if (options.expect !== undefined && facts.diffId !== options.expect) {
+      rmSync(options.outPath, { force: true });
       throw new CodedError(
         'data_loss',
         `layer ${options.expect} has changed on disk: it now is ${facts.diffId}`,

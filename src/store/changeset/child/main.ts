@@ -22,8 +22,8 @@ process.exit(0);
 function answer(request: ChildRequest): void {
   try {
     const progress = (bytes: number): void => reply({ kind: 'progress', bytes });
-    const facts: ChildFacts =
-      request.kind === 'unpack' ? unpack(request, { jail, ring, progress }) : pack(request, ring, progress);
+    const tools = { jail, ring, progress };
+    const facts: ChildFacts = request.kind === 'unpack' ? unpack(request, tools) : pack(request, tools);
     reply({ kind: 'done', facts });
   } catch (error) {
     const known = error instanceof CodedError ? error : undefined;

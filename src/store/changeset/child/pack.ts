@@ -17,6 +17,7 @@ import { INDEX_TYPES, IndexWriter } from './index-writer.ts';
 import { OPAQUE_XATTRS } from './lower.ts';
 import type { ChildFacts, PackRequest } from './protocol.ts';
 import { openTarSink, type TarOutput } from './sink.ts';
+import type { JobTools } from './unpack.ts';
 
 const PROGRESS_STEP_BYTES = 4 * 1024 * 1024;
 const KEPT_XATTR = /^(?:security\.capability$|user\.(?!overlay\.))/;
@@ -27,16 +28,20 @@ const PADDING = Buffer.alloc(512);
  * Reads a directory of changes as a tar, in byte order of the names, so that the same directory always gives the same bytes.
  * Hashes them (diffID) and each file (content digest), writes the layer index, and sends the bytes where the request says.
  */
-export function pack(request: PackRequest, ring: HashRing, progress: (bytes: number) => void): ChildFacts {
+export function pack(request: PackRequest, { jail, ring, progress }: JobTools): ChildFacts {
   const index = new IndexWriter(request.indexPath);
   const output = openTarSink(request.to);
   const stream = new TarStream(ring, output, progress);
   const packer = new Packer(request, stream, index);
-  process.chdir(request.dir);
+  // A live tree may be changed while it is read: a link laid in the way must not lead out of it.
+  const isJailed = request.against === undefined;
+  if (isJailed) jail.enter(request.dir);
+  else process.chdir(request.dir);
   try {
     packer.run();
   } finally {
-    process.chdir('/');
+    if (isJailed) jail.leave();
+    else process.chdir('/');
   }
   stream.write(TAR_END);
   stream.flush();

@@ -12,6 +12,7 @@ import { readFrame } from './frames.ts';
 
 const PIPE_BYTES = 1024 * 1024;
 const EXIT_WAIT_MS = 10_000;
+const STRICT_WAIT_MS = 600_000;
 
 /** Layer bytes, decompressed, read synchronously. */
 export interface TarSource {
@@ -20,7 +21,7 @@ export interface TarSource {
   /** Compressed size where it is known: what a decompression bomb is measured against. */
   readonly storedBytes: number | undefined;
   /** Call after the end: checks that the decompressor was content, and lets go of everything. */
-  close(): void;
+  close(readBytes: number): void;
 }
 
 /** Bytes that arrive in frames over descriptor 0, plain. */
@@ -49,6 +50,8 @@ export function openFileSource(path: string, format: InputCompression | 'auto'):
 
 function openDecompressed(fd: number, compression: InputCompression, storedBytes: number): TarSource {
   const { file, args } = decompressCommand(compression) ?? fallback(compression);
+  const endMark = compression === 'gzip' ? readEndMark(fd, storedBytes) : undefined;
+  const strict = compression === 'gzip' ? fs.openSync(`/proc/self/fd/${fd}`, 'r') : undefined;
   const pipe = openPipe();
   widenPipe(pipe.writeFd);
   const child = spawn(file, args, { stdio: [fd, pipe.writeFd, 'ignore'] });
@@ -60,10 +63,15 @@ function openDecompressed(fd: number, compression: InputCompression, storedBytes
   return {
     read: (room) => fs.readSync(pipe.readFd, room, 0, room.length, null),
     storedBytes,
-    close: () => {
+    close: (readBytes) => {
       fs.closeSync(pipe.readFd);
       if (waitForExit(pid) !== 0)
         throw new CodedError('invalid_argument', `invalid ${compression} data: it is damaged or truncated`);
+      // ISA-L passes over what follows the last member; then the length noted at the end is another one.
+      if (strict === undefined) return;
+      const isWhole = endMark === readBytes % 2 ** 32 || isStrictGzip(strict);
+      fs.closeSync(strict);
+      if (!isWhole) throw new CodedError('invalid_argument', 'invalid gzip data: other bytes follow it');
     },
   };
 }
@@ -87,9 +95,9 @@ function fallback(compression: InputCompression): {
 }
 
 /** The exit code of a child; this process has no event loop turning that would tell. */
-export function waitForExit(pid: number): number {
+export function waitForExit(pid: number, limitMs = EXIT_WAIT_MS): number {
   const nap = new Int32Array(new SharedArrayBuffer(4));
-  for (const started = Date.now(); Date.now() - started < EXIT_WAIT_MS; ) {
+  for (const started = Date.now(); Date.now() - started < limitMs; ) {
     const exited = reapChild(pid);
     if (exited !== undefined) return exited.exitCode;
     Atomics.wait(nap, 0, 0, 1);
@@ -109,4 +117,17 @@ export function widenPipe(fd: number): void {
   } catch {
     // The size is only a matter of speed.
   }
+}
+
+/** The length that a gzip member notes in its last four bytes. */
+function readEndMark(fd: number, sizeBytes: number): number {
+  const mark = Buffer.alloc(4);
+  fs.readSync(fd, mark, 0, mark.length, Math.max(0, sizeBytes - mark.length));
+  return mark.readUInt32LE();
+}
+
+/** GNU gzip's opinion, which is strict about what follows; several members in a row are fine. */
+function isStrictGzip(fd: number): boolean {
+  const { pid } = spawn('/bin/gzip', ['-t'], { stdio: [fd, 'ignore', 'ignore'] });
+  return pid !== undefined && waitForExit(pid, STRICT_WAIT_MS) === 0;
 }

@@ -2,11 +2,13 @@
 import fs from 'node:fs';
 import { isSystemError } from '#base/errors/index.ts';
 import { changeOwner, makeNode, setFdTimes, setTimes, setXattr, UTIME_OMIT } from '#base/posix/index.ts';
-import { type FoundTarHeader, systemPath } from '#base/tar/index.ts';
-import type { LowerTree } from './lower.ts';
+import { decodeName, type FoundTarHeader, systemPath } from '#base/tar/index.ts';
+import { hostileLayer } from './entry-path.ts';
+import { type LowerTree, OPAQUE_XATTRS } from './lower.ts';
 
 const NEW_DIR_MODE = 0o755;
-const OVERLAY_XATTR = /^(?:trusted|user)\.overlay\./;
+const KEPT_XATTR = /^(?:security\.capability$|user\.(?!overlay\.))/;
+const LINK_LIMIT = 40;
 
 /** Who owns what is made, when the archive is not to decide. */
 export type Owner = { readonly uid: number; readonly gid: number } | undefined;
@@ -36,27 +38,67 @@ export function removeLeaf(path: string | Buffer): void {
   fs.rmSync(path as string, { recursive: true, force: true });
 }
 
-/** Makes the directories above a leaf. One that only the layers below have is made as it is there. */
-function makeParents(parts: readonly string[], lower: LowerTree | undefined): void {
+/**
+ * Makes the directories above a leaf. What only the layers below have is made as it is there: a directory with its owner and
+ * mode, a link as a link, so that `lib/x` goes where `lib -> usr/lib` of a lower layer leads.
+ * @throws `invalid_argument` when a file of this layer is in the way.
+ */
+function makeParents(parts: readonly string[], lower: LowerTree | undefined, linksLeft = LINK_LIMIT): void {
   for (let depth = 1; depth < parts.length; depth++) {
     const above = parts.slice(0, depth);
     const path = systemPath(above.join('/'));
-    try {
-      fs.mkdirSync(path, NEW_DIR_MODE);
-    } catch (error) {
-      if (!isSystemError(error, 'EEXIST')) throw error;
-      if (!isDirectory(path)) {
-        removeLeaf(path);
-        fs.mkdirSync(path, NEW_DIR_MODE);
-      }
-      continue;
-    }
-    const below = lower?.find(above);
-    if (below?.stats.isDirectory()) {
-      changeOwner(path, Number(below.stats.uid), Number(below.stats.gid));
-      fs.chmodSync(path, Number(below.stats.mode & 0o7777n));
+    const found = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined) makeParent(above, path, lower);
+    else if (isWhiteout(found)) replaceWhiteout(path);
+    const now = found?.isSymbolicLink() || found === undefined ? fs.lstatSync(path) : found;
+    if (now.isSymbolicLink() && !isDirectory(path)) makeLinkTarget(above, path, lower, linksLeft);
+    else if (!now.isDirectory() && !now.isSymbolicLink() && !isWhiteout(now)) {
+      throw hostileLayer(parts.join('/'), `"${above.join('/')}" is not a directory`);
     }
   }
+}
+
+function makeParent(parts: readonly string[], path: string | Buffer, lower: LowerTree | undefined): void {
+  const below = lower?.find(parts);
+  if (below?.linkTarget !== undefined) {
+    fs.symlinkSync(systemPath(below.linkTarget), path);
+    return;
+  }
+  fs.mkdirSync(path, NEW_DIR_MODE);
+  if (below?.stats.isDirectory()) {
+    changeOwner(path, Number(below.stats.uid), Number(below.stats.gid));
+    fs.chmodSync(path, Number(below.stats.mode & 0o7777n));
+  }
+}
+
+/** A link whose target is not in this layer: the target's directories are made, below the root as everything here. */
+function makeLinkTarget(
+  parts: readonly string[],
+  path: string | Buffer,
+  lower: LowerTree | undefined,
+  linksLeft: number,
+): void {
+  if (linksLeft === 0) throw hostileLayer(parts.join('/'), 'too many links');
+  const target = decodeName(fs.readlinkSync(path, { encoding: 'buffer' }));
+  const resolved: string[] = target.startsWith('/') ? [] : [...parts.slice(0, -1)];
+  for (const part of target.split('/')) {
+    if (part === '..') resolved.pop();
+    else if (part !== '' && part !== '.') resolved.push(part);
+  }
+  // One more part than there is: all of the target counts as above it.
+  makeParents([...resolved, ''], lower, linksLeft - 1);
+}
+
+/** Whether this is overlay's mark for something removed. */
+function isWhiteout(stats: fs.Stats): boolean {
+  return stats.isCharacterDevice() && stats.rdev === 0;
+}
+
+/** A directory in place of a whiteout hides what the layers below have there. */
+function replaceWhiteout(path: string | Buffer): void {
+  fs.unlinkSync(path);
+  fs.mkdirSync(path, NEW_DIR_MODE);
+  setXattr(path, OPAQUE_XATTRS[0], Buffer.from('y'));
 }
 
 /** Whether a path leads to a directory, over links below the root too. */
@@ -69,7 +111,8 @@ export function placeDirectory(parts: readonly string[], lower: LowerTree | unde
   placing(parts, lower, (path) => {
     const found = fs.lstatSync(path, { throwIfNoEntry: false });
     if (found?.isDirectory()) return;
-    fs.mkdirSync(path, NEW_DIR_MODE);
+    if (found !== undefined && isWhiteout(found)) replaceWhiteout(path);
+    else fs.mkdirSync(path, NEW_DIR_MODE);
   });
 }
 
@@ -101,19 +144,29 @@ export function dressDirectory(path: string | Buffer, header: FoundTarHeader, ow
   }
 }
 
-/** A whiteout as overlay keeps it. Something of this layer at the same place wins: a whiteout speaks of the layers below. */
+/**
+ * A whiteout as overlay keeps it. It speaks of the layers below: a file of this layer at the same place stays, a directory
+ * becomes opaque.
+ */
 export function placeWhiteout(parts: readonly string[], lower: LowerTree | undefined): void {
   const path = systemPath(parts.join('/'));
-  if (fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined) return;
-  placing(parts, lower, (target) => makeNode(target, fs.constants.S_IFCHR, 0n));
+  const found = fs.lstatSync(path, { throwIfNoEntry: false });
+  if (found?.isDirectory()) setXattr(path, OPAQUE_XATTRS[0], Buffer.from('y'));
+  else if (found === undefined) placing(parts, lower, (target) => makeNode(target, fs.constants.S_IFCHR, 0n));
 }
 
-/** Attributes of overlay itself are never taken from a layer; those the file system cannot keep are left out. */
+/**
+ * Capabilities and attributes of users are kept; labels of the machine that made the layer, and marks of overlay itself, are
+ * never taken from it. What the file system cannot keep is left out.
+ * @throws `invalid_argument` for a value that the kernel refuses.
+ */
 function setOptionalXattr(target: number | string | Buffer, name: string, value: Uint8Array): void {
-  if (OVERLAY_XATTR.test(name)) return;
+  if (!KEPT_XATTR.test(name)) return;
   try {
     setXattr(target, name, value);
   } catch (error) {
-    if (!isSystemError(error, 'ENOTSUP') && !isSystemError(error, 'EPERM')) throw error;
+    if (isSystemError(error, 'EINVAL')) throw hostileLayer(name, 'the kernel refuses the attribute');
+    if (!isSystemError(error, 'ENOTSUP') && !(isSystemError(error, 'EPERM') && name.startsWith('user.')))
+      throw error;
   }
 }

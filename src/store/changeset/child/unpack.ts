@@ -66,7 +66,7 @@ export function unpack(request: UnpackRequest, tools: JobTools): ChildFacts {
   } finally {
     tools.jail.leave();
   }
-  source.close();
+  source.close(tarSizeBytes);
   lower?.close();
   index.close();
   const diffId = `sha256:${tools.ring.finish()}`;
@@ -83,8 +83,8 @@ function feed(source: TarSource, writer: LayerWriter, { ring, progress }: JobToo
     if (length === 0) break;
     ring.push(length);
     total += length;
-    checkRatio(total, source.storedBytes);
     decoder.write(slot.subarray(0, length));
+    checkRatio(Math.max(total, writer.fileBytes), source.storedBytes ?? total);
     if (total - told >= PROGRESS_STEP_BYTES) {
       told = total;
       progress(total);
@@ -94,8 +94,8 @@ function feed(source: TarSource, writer: LayerWriter, { ring, progress }: JobToo
   return total;
 }
 
-function checkRatio(total: number, storedBytes: number | undefined): void {
-  if (storedBytes === undefined || total < RATIO_FREE_BYTES || total <= storedBytes * RATIO_LIMIT) return;
+function checkRatio(total: number, storedBytes: number): void {
+  if (total < RATIO_FREE_BYTES || total <= storedBytes * RATIO_LIMIT) return;
   throw new CodedError(
     'invalid_argument',
     `the layer grows more than ${RATIO_LIMIT}-fold when it is decompressed`,
@@ -123,7 +123,8 @@ class LayerWriter implements TarSink {
   readonly #seen = new Set<string>();
   readonly #dirTimes: { readonly path: string; readonly header: FoundTarHeader }[] = [];
   #file: OpenFile | undefined;
-  #bytes = 0;
+  /** Bytes of all files, holes included. */
+  fileBytes = 0;
 
   constructor(request: UnpackRequest, index: IndexWriter, lower: LowerTree | undefined) {
     this.#request = request;
@@ -137,7 +138,7 @@ class LayerWriter implements TarSink {
     this.#checkLimits(header);
     if (this.#request.whiteouts !== 'literal' && this.#whiteout(parts, header)) return;
     const path = parts.join('/');
-    if (header.type !== 'directory') this.#checkUnseen(path);
+    this.#checkUnseen(path, header);
     switch (header.type) {
       case 'file':
         this.#openFile(parts, path, header);
@@ -204,9 +205,9 @@ class LayerWriter implements TarSink {
   }
 
   #checkLimits(header: FoundTarHeader): void {
-    this.#bytes += header.type === 'file' ? header.sizeBytes : 0;
+    this.fileBytes += header.type === 'file' ? header.sizeBytes : 0;
     const { maxBytes, maxInodes } = this.#request;
-    if (maxBytes !== undefined && this.#bytes > maxBytes) {
+    if (maxBytes !== undefined && this.fileBytes > maxBytes) {
       throw new CodedError('resource_exhausted', `the archive holds more than ${maxBytes} bytes of files`);
     }
     if (maxInodes !== undefined && this.entries > maxInodes) {
@@ -214,12 +215,17 @@ class LayerWriter implements TarSink {
     }
   }
 
-  /** Spec: image-spec v1.1, layer.md: a layer must not have duplicate entries. An archive of files may. */
-  #checkUnseen(path: string): void {
-    if (path === '') throw hostileLayer('/', 'the root is not a directory');
+  /**
+   * Spec: image-spec v1.1, layer.md: a layer must not have duplicate entries. An archive of files may, and a directory that is
+   * named again only says its owner and mode again.
+   */
+  #checkUnseen(path: string, { type }: FoundTarHeader): void {
+    const isDirectory = type === 'directory';
+    if (path === '' && !isDirectory) throw hostileLayer('/', 'the root is not a directory');
     if (this.#request.whiteouts === 'literal') return;
-    if (this.#seen.has(path)) throw hostileLayer(path, 'it is in the layer twice');
-    this.#seen.add(path);
+    if (this.#seen.has(path) || (!isDirectory && this.#seen.has(`${path}/`)))
+      throw hostileLayer(path, 'it is in the layer twice');
+    if (!isDirectory) this.#seen.add(path);
   }
 
   #whiteout(parts: readonly string[], header: FoundTarHeader): boolean {
@@ -229,6 +235,7 @@ class LayerWriter implements TarSink {
     const above = parts.slice(0, -1);
     if (found.kind === 'opaque') this.#opaque(above);
     else if (this.#request.whiteouts === 'overlay') placeWhiteout([...above, found.name], this.#lower);
+    else if (this.#seen.has(`${[...above, found.name].join('/')}/`)) this.#opaque([...above, found.name]);
     else if (!this.#seen.has([...above, found.name].join('/')))
       removeLeaf(systemPath([...above, found.name].join('/')));
     const path = found.kind === 'opaque' ? above.join('/') : [...above, found.name].join('/');
