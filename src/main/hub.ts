@@ -193,8 +193,10 @@ async function runHub(settings: HubSettings): Promise<void> {
       log: log.with({ part: 'page' }),
     });
   const url = await hub.listen({ host, port });
+  // Whoever reads the line may send the signal at once.
+  const ended = untilSignal();
   process.stdout.write(`hub listening on ${url}\n`);
-  await untilSignal();
+  await ended;
   await closePage?.();
   await hub.close();
   await registry.close();
