@@ -12,15 +12,14 @@ import {
   isIpv4,
   macOf,
   overlaps,
-  parseRoutes,
   parseSubnet,
-  type Subnet,
   toAddress,
   toNumber,
 } from './addresses.ts';
 import { NetworkDefinitions, PREDEFINED } from './definitions.ts';
 import { EndpointFiles, type StoredEndpoint } from './endpoints.ts';
 import { claimPort, type PortClaim } from './host-ports.ts';
+import { hostRoutes, MASQUERADE_OPTION, planNetwork, planPredefined, subnetsOf } from './planning.ts';
 import { bridgeResolver, parseResolvConf } from './resolver.ts';
 import { addPorts, type BridgeRule, drawTable, type PublishedPort, removePorts } from './rules.ts';
 import { SandboxPool } from './sandboxes.ts';
@@ -35,10 +34,6 @@ export interface NetworkStoreOptions {
   /** `a.b.c.d/n` of the default bridge; chosen freely when absent. */
   readonly defaultSubnet?: string;
 }
-
-const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
-const BRIDGE_OPTION = 'com.docker.network.bridge.name';
-const MASQUERADE_OPTION = 'com.docker.network.bridge.enable_ip_masquerade';
 
 /**
  * Opens the networks of one engine: the predefined ones exist afterwards, endpoints of containers that outlived an
@@ -71,7 +66,8 @@ class BridgeNetworks implements NetworkStore {
   }
 
   async open(): Promise<void> {
-    this.#addPredefined();
+    const bridge = { bridgeName: `sw-${this.#instance}`, subnet: this.#options.defaultSubnet };
+    for (const plan of planPredefined(this.#definitions.list(), bridge)) this.#definitions.add(plan);
     for (const endpoint of this.#endpoints.all()) {
       if (endpoint.ports.length > 0)
         this.#claims.set(endpoint.endpointId, await this.#claim(endpoint.ports, endpoint.ipAddress));
@@ -88,53 +84,7 @@ class BridgeNetworks implements NetworkStore {
   }
 
   async createNetwork(options: Parameters<NetworkStore['createNetwork']>[0]): Promise<Network> {
-    if (!NAME.test(options.name)) {
-      throw new CodedError(
-        'invalid_argument',
-        `invalid network name ${JSON.stringify(options.name)}: only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed`,
-      );
-    }
-    if (PREDEFINED.includes(options.name)) {
-      throw new CodedError(
-        'permission_denied',
-        `operation is not permitted on predefined ${options.name} network`,
-      );
-    }
-    const driver = options.driver || 'bridge';
-    if (driver === 'host' || driver === 'null' || driver === 'none') {
-      throw new CodedError(
-        'permission_denied',
-        `only one instance of "${driver === 'none' ? 'null' : driver}" network is allowed`,
-      );
-    }
-    if (driver !== 'bridge') {
-      throw new CodedError(
-        'not_found',
-        `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
-      );
-    }
-    if (options.ipv6)
-      throw new CodedError('unimplemented', 'networks with IPv6 addresses are not supported yet');
-    const subnet = this.#subnetFor(options.subnet);
-    const gateway = options.gateway ?? toAddress(subnet.base + 1);
-    if (!isIpv4(gateway) || !contains(subnet, gateway)) {
-      throw new CodedError(
-        'invalid_argument',
-        `invalid gateway ${gateway}: it is not in the subnet ${formatSubnet(subnet)}`,
-      );
-    }
-    return this.#definitions.add({
-      name: options.name,
-      driver: 'bridge',
-      internal: options.internal ?? false,
-      ipv6: false,
-      bridgeName: options.options?.[BRIDGE_OPTION] ?? `sw-${randomBytes(6).toString('hex')}`,
-      subnet: formatSubnet(subnet),
-      gateway,
-      isSubnetChosen: options.subnet === undefined && options.gateway === undefined,
-      options: options.options ?? {},
-      labels: options.labels ?? {},
-    });
+    return this.#definitions.add(planNetwork(options, this.#definitions.list()));
   }
 
   async removeNetwork(nameOrId: string): Promise<void> {
@@ -235,52 +185,6 @@ class BridgeNetworks implements NetworkStore {
 
   get #table(): string {
     return `slipway_${this.#instance}`;
-  }
-
-  #addPredefined(): void {
-    const names = new Set(this.#definitions.list().map((network) => network.name));
-    const plain = {
-      internal: false,
-      ipv6: false,
-      bridgeName: undefined,
-      subnet: undefined,
-      gateway: undefined,
-      options: {},
-      labels: {},
-    };
-    if (!names.has('bridge')) {
-      const subnet = this.#subnetFor(this.#options.defaultSubnet);
-      const bridgeName = `sw-${this.#instance}`;
-      this.#definitions.add({
-        ...plain,
-        name: 'bridge',
-        driver: 'bridge',
-        bridgeName,
-        subnet: formatSubnet(subnet),
-        gateway: toAddress(subnet.base + 1),
-        isSubnetChosen: this.#options.defaultSubnet === undefined,
-        options: {
-          [BRIDGE_OPTION]: bridgeName,
-          [MASQUERADE_OPTION]: 'true',
-          'com.docker.network.bridge.default_bridge': 'true',
-        },
-      });
-    }
-    if (!names.has('host')) this.#definitions.add({ ...plain, name: 'host', driver: 'host' });
-    if (!names.has('none')) this.#definitions.add({ ...plain, name: 'none', driver: 'none' });
-  }
-
-  #subnetFor(asked: string | undefined): Subnet {
-    const own = subnetsOf(this.#definitions.list());
-    if (asked === undefined) return chooseSubnet([...own, ...hostRoutes()]);
-    const subnet = parseSubnet(asked);
-    if (own.some((other) => overlaps(other, subnet))) {
-      throw new CodedError(
-        'permission_denied',
-        'invalid pool request: Pool overlaps with other one on this address space',
-      );
-    }
-    return subnet;
   }
 
   #planEndpoint(network: Network, sandbox: Sandbox, options: AttachOptions): StoredEndpoint {
@@ -448,14 +352,6 @@ class BridgeNetworks implements NetworkStore {
     this.#firewall ??= openFirewall();
     return this.#firewall;
   }
-}
-
-function hostRoutes(): Subnet[] {
-  return parseRoutes(readFileSync('/proc/net/route', 'utf8'));
-}
-
-function subnetsOf(networks: readonly Network[]): Subnet[] {
-  return networks.flatMap((network) => (network.subnet === undefined ? [] : [parseSubnet(network.subnet)]));
 }
 
 function publishedOf(endpoint: StoredEndpoint): PublishedPort[] {
