@@ -17,7 +17,7 @@ import type { BaseImages } from './images.ts';
 export interface JobOptions {
   readonly id: string;
   readonly dir: string;
-  readonly files: FileClient;
+  readonly files: FileClient & AsyncDisposable;
   readonly db: Pick<Database, 'transaction'>;
   readonly lease: Lease;
   readonly limits: ResourceLimits;
@@ -149,6 +149,7 @@ export class Job implements BuildJob {
     for (const cleanup of [
       ...this.#cleanups.splice(0).reverse(),
       () => this.#options.lease[Symbol.asyncDispose](),
+      () => this.#options.files[Symbol.asyncDispose](),
     ]) {
       try {
         await cleanup();

@@ -13,7 +13,7 @@ import {
 const ENTRY = fileURLToPath(new URL('./child/main.ts', import.meta.url));
 /** Children kept for the next job, and how long. */
 const IDLE_MAX = 2;
-const IDLE_MS = 30_000;
+const IDLE_MS = 10_000;
 
 /** One child process; it does one job at a time. */
 export class Child {

@@ -6,6 +6,9 @@ import type { Digest, DigestAlgorithm } from '#oci/digest/index.ts';
 /** Chunks handed to the thread before it has hashed them: what a slow disk or CPU may hold in memory. */
 const AHEAD_LIMIT_BYTES = 8 * 1024 * 1024;
 
+/** A thread takes a tenth of an engine's memory: without work it goes. */
+const IDLE_MS = 10_000;
+
 /** The running hash of a file that is being written. */
 export interface FileHash {
   /** The first `end` bytes of the file are written. */
@@ -33,10 +36,11 @@ class Job {
   }
 }
 
-/** Hashes off the event loop, in one thread that starts at the first use and does not keep an idle process alive. */
+/** Hashes off the event loop, in one thread that starts with the first work and ends when there has been none for a while. */
 export class Hasher {
   readonly #jobs = new Map<number, Job>();
   #worker: Worker | undefined;
+  #idleTimer: NodeJS.Timeout | undefined;
   #nextId = 1;
 
   followFile(path: string, algorithm: DigestAlgorithm): FileHash {
@@ -80,12 +84,14 @@ export class Hasher {
   }
 
   async close(): Promise<void> {
+    clearTimeout(this.#idleTimer);
     await this.#worker?.terminate();
   }
 
   #open(request: { algorithm: DigestAlgorithm; path?: string }): { id: number; job: Job } {
     const id = this.#nextId++;
     const job = new Job();
+    clearTimeout(this.#idleTimer);
     this.#jobs.set(id, job);
     this.#send({ id, ...request });
     return { id, job };
@@ -96,8 +102,7 @@ export class Hasher {
     try {
       return `${algorithm}:${await job.answer.promise}` as Digest;
     } finally {
-      this.#jobs.delete(id);
-      if (this.#jobs.size === 0) this.#worker?.unref();
+      this.#forget(id);
     }
   }
 
@@ -112,7 +117,23 @@ export class Hasher {
   }
 
   #drop(id: number): void {
-    if (this.#jobs.delete(id)) this.#worker?.postMessage({ id, drop: true });
+    if (!this.#jobs.has(id)) return;
+    this.#worker?.postMessage({ id, drop: true });
+    this.#forget(id);
+  }
+
+  #forget(id: number): void {
+    this.#jobs.delete(id);
+    if (this.#jobs.size > 0) return;
+    this.#worker?.unref();
+    clearTimeout(this.#idleTimer);
+    this.#idleTimer = setTimeout(() => this.#endThread(), IDLE_MS).unref();
+  }
+
+  #endThread(): void {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    void worker?.terminate();
   }
 
   #send(message: object, transfer: ArrayBuffer[] = []): void {
@@ -125,9 +146,9 @@ export class Hasher {
     worker.unref();
     worker.on('message', (answer: Answer) => this.#take(answer));
     worker.on('error', (error) =>
-      this.#fail(new CodedError('internal', `the hash thread died: ${String(error)}`)),
+      this.#fail(worker, new CodedError('internal', `the hash thread died: ${String(error)}`)),
     );
-    worker.on('exit', () => this.#fail(new CodedError('aborted', 'the hash thread was stopped')));
+    worker.on('exit', () => this.#fail(worker, new CodedError('aborted', 'the hash thread was stopped')));
     return worker;
   }
 
@@ -143,7 +164,8 @@ export class Hasher {
       job.answer.reject(new CodedError('internal', `cannot hash: ${answer.error}`));
   }
 
-  #fail(error: Error): void {
+  #fail(worker: Worker, error: Error): void {
+    if (this.#worker !== worker) return; // it was idle; the jobs are those of the next one
     this.#worker = undefined;
     for (const job of this.#jobs.values()) job.answer.reject(error);
     this.#jobs.clear();

@@ -29,6 +29,9 @@ export interface FileClient {
   ): Promise<ReturnType<FileSession[Name]>>;
 }
 
+/** A thread takes a third of an engine's memory: it waits this long for the next build. */
+const IDLE_MS = 10_000;
+
 /** Threads that do the file work of builds, so that the daemon's loop never walks a tree. Started at first use, kept warm. */
 export class FileWorkers {
   readonly #size: number;
@@ -38,19 +41,48 @@ export class FileWorkers {
     this.#size = options.size;
   }
 
-  /** A thread for one build: what it opens there is known by handles of that thread. */
-  acquire(): FileClient {
+  /** A thread for one build, until it is disposed: what is opened there is known by handles of that thread. */
+  acquire(): FileClient & AsyncDisposable {
+    const thread = this.#choose();
+    thread.users++;
+    clearTimeout(thread.idleTimer);
+    let isReleased = false;
+    return {
+      call: (method, argument) => thread.call(method, argument),
+      [Symbol.asyncDispose]: async () => {
+        if (isReleased) return;
+        isReleased = true;
+        thread.users--;
+        if (thread.users === 0) thread.idleTimer = setTimeout(() => this.#end(thread), IDLE_MS).unref();
+      },
+    };
+  }
+
+  #choose(): FileThread {
     const idle = this.#threads.toSorted((a, b) => a.pending - b.pending)[0];
     if (idle !== undefined && (idle.pending === 0 || this.#threads.length >= this.#size)) return idle;
-    const thread = new FileThread(() => {
-      this.#threads.splice(this.#threads.indexOf(thread), 1);
-    });
+    const thread = new FileThread(() => this.#forget(thread));
     this.#threads.push(thread);
     return thread;
   }
 
+  #forget(thread: FileThread): void {
+    const at = this.#threads.indexOf(thread);
+    if (at >= 0) this.#threads.splice(at, 1);
+  }
+
+  #end(thread: FileThread): void {
+    this.#forget(thread);
+    void thread.close();
+  }
+
   async close(): Promise<void> {
-    await Promise.all(this.#threads.map((thread) => thread.close()));
+    await Promise.all(
+      this.#threads.map((thread) => {
+        clearTimeout(thread.idleTimer);
+        return thread.close();
+      }),
+    );
   }
 }
 
@@ -60,6 +92,9 @@ interface Pending {
 }
 
 class FileThread implements FileClient {
+  /** Builds that have it. */
+  users = 0;
+  idleTimer: NodeJS.Timeout | undefined;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #next = 1;
