@@ -10,6 +10,7 @@
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { build, type Plugin } from 'esbuild';
+import { NODE_FLAGS } from '#base/node/index.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const out = join(root, 'dist/package');
@@ -155,7 +156,7 @@ self=$0
 [ -L "$self" ] && self=$(readlink -f "$self")
 lib=\${self%/bin/slipway}/lib
 for node in "$lib/../node_modules/node/bin/node" "$lib/../../node/bin/node" "$lib/../../../node_modules/node/bin/node"; do
-  [ -x "$node" ] && exec "$node" --disable-warning=ExperimentalWarning "$lib/cli.cjs" "$@"
+  [ -x "$node" ] && exec "$node" ${NODE_FLAGS.join(' ')} "$lib/cli.cjs" "$@"
 done
 echo "slipway: Node 26 is missing beside $lib; reinstall the package, with install scripts allowed" >&2
 exit 127

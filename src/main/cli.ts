@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
+import { NODE_FLAGS } from '#base/node/index.ts';
 import {
   type CliContext,
   type ContextMaker,
@@ -77,7 +78,7 @@ function contextMaker(signals: Signals): ContextMaker {
       homeDir,
       program: basename(process.env['SLIPWAY_PROGRAM'] ?? 'slipway'),
       configPath,
-      selfCommand: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
+      selfCommand: [process.execPath, ...NODE_FLAGS, process.argv[1] ?? ''],
       engineChoice: { ...(host ? { host } : {}), ...(context ? { context } : {}) },
       signal: signals.interrupted,
       interceptSignals: (handler) => signals.intercept(handler),

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { hasCode } from '#base/errors/index.ts';
+import { NODE_FLAGS } from '#base/node/index.ts';
 import type { ContainerParts, ContainerService } from '#container/index.ts';
 import { createContainerService } from '#container/index.ts';
 import type { ContainerBackend } from '#engine/server/container/index.ts';
@@ -17,7 +18,7 @@ export async function openContainers(
 ): Promise<ContainerService> {
   const keeper = await ensureKeeper({
     socketPath: join(parts.execRoot, 'keeper', 'keeper.sock'),
-    command: [process.execPath, '--disable-warning=ExperimentalWarning', keeperProgram()],
+    command: [process.execPath, ...NODE_FLAGS, keeperProgram()],
   });
   let isClosing = false;
   opened.defer(async () => {

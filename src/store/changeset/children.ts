@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { CodedError } from '#base/errors/index.ts';
+import { NODE_FLAGS } from '#base/node/index.ts';
 import {
   type ChildFacts,
   type ChildReply,
@@ -30,7 +31,7 @@ export class Child {
   #isGone = false;
 
   constructor() {
-    this.#process = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ENTRY], {
+    this.#process = spawn(process.execPath, [...NODE_FLAGS, ENTRY], {
       stdio: ['pipe', 'ignore', 'inherit', 'pipe', 'pipe'],
       env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin' },
       cwd: '/',
