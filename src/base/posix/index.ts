@@ -4,6 +4,7 @@
  */
 export * from './file.ts';
 export * from './hangup.ts';
+export * from './heap.ts';
 export { loadPosix, PosixError, type PosixPath } from './library.ts';
 export * from './mount.ts';
 export * from './netlink.ts';

@@ -4,6 +4,8 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import {
   becomeSubreaper,
   changeOwner,
@@ -28,6 +30,7 @@ import {
   setXattr,
   splitDevice,
   syncFileSystem,
+  trimHeap,
   tryLock,
   unlock,
   unmount,
@@ -160,5 +163,24 @@ describe('base/posix', () => {
     assert.throws(() => getWindowSize(fd), { code: 'ENOTTY' });
     fs.closeSync(fd);
     becomeSubreaper();
+  });
+
+  it('gives freed memory of the heap back', () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    let buffers: ArrayBuffer[] = [];
+    for (let i = 0; i < 2000; i++) {
+      const buffer = new ArrayBuffer(40_000);
+      new Uint8Array(buffer).fill(1);
+      buffers.push(buffer);
+    }
+    const last = buffers.at(-1);
+    buffers = [];
+    collect();
+    const before = process.memoryUsage.rss();
+    trimHeap();
+    const given = before - process.memoryUsage.rss();
+    assert.ok(given > 20e6, `${given} bytes`);
+    assert.equal(last?.byteLength, 40_000);
   });
 });

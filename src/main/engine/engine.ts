@@ -35,6 +35,7 @@ import { startCollector } from './collector.ts';
 import { createContainerBackend, openContainers } from './containers.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
+import { startTrimming } from './memory.ts';
 import { PRODUCT } from './product.ts';
 import { registryClientOptions } from './registry.ts';
 import {
@@ -117,6 +118,7 @@ async function openDrivers(base: Base, opened: AsyncDisposableStack): Promise<Dr
   );
   const builder = await openBuilder(base, { networks, transfer }, opened);
   opened.use(startCollector(leases, log));
+  opened.use(startTrimming());
   return { userAgent, transfer, networks, volumes, containers, builder };
 }
 

@@ -1,0 +1,27 @@
+import { trimHeap } from '#base/posix/index.ts';
+
+const INTERVAL_MS = 10_000;
+/** What the process may use of one CPU over an interval and still count as idle. */
+const IDLE_CPU_SHARE = 0.02;
+/** Growth that is worth the few milliseconds. */
+const GROWTH_BYTES = 4 * 1024 * 1024;
+
+/** Gives memory that passing layers and contexts have left behind back to the system whenever the engine has nothing to do. */
+export function startTrimming(): Disposable {
+  let usedMicroseconds = cpuMicroseconds();
+  let trimmedBytes = 0;
+  const timer = setInterval(() => {
+    const used = cpuMicroseconds();
+    const isIdle = used - usedMicroseconds < INTERVAL_MS * 1000 * IDLE_CPU_SHARE;
+    usedMicroseconds = used;
+    if (!isIdle || process.memoryUsage.rss() < trimmedBytes + GROWTH_BYTES) return;
+    trimHeap();
+    trimmedBytes = process.memoryUsage.rss();
+  }, INTERVAL_MS).unref();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+function cpuMicroseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
