@@ -99,7 +99,9 @@ class ContentFolder implements ContentStore {
   /** A blob that is stored again is young again: gc's grace starts anew for the caller. */
   #touch(digest: Digest, durable: boolean): boolean {
     const wanted = durable ? 'AND unsynced_boot IS NULL' : '';
-    return this.#db.run(`UPDATE blobs SET created_at = ? WHERE digest = ? ${wanted}`, Date.now(), digest) > 0;
+    const sql = `UPDATE blobs SET created_at = ? WHERE digest = ? ${wanted}`;
+    // After a power loss nobody is left who needs the grace.
+    return this.#db.transaction(() => this.#db.run(sql, Date.now(), digest), { durable: false }) > 0;
   }
 
   async openIngest(ref: string): Promise<Ingest> {
