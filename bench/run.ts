@@ -5,11 +5,15 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { cliCases } from './cli-cases.ts';
 import { type BenchContext, type CaseResult, ENGINE_CASES, loadBase } from './engine-cases.ts';
 import { command, figuresOf, heldBytes } from './measure.ts';
 import { type EngineUnderTest, ensurePeerRoot, startDockerd, startSlipway } from './peers.ts';
+
+/** Helpers that wait for more work have gone by then. */
+const IDLE_AFTER_MS = 22_000;
 
 const here = resolve(import.meta.dirname, '..');
 const { values } = parseArgs({
@@ -60,6 +64,10 @@ async function measureEngines(): Promise<void> {
     const startFresh = (): Promise<EngineUnderTest> => startSlipway(program, join(dir, `fresh${++engines}`));
     const context: BenchContext = { ours, peer, startFresh, dir, runs: Number(values.runs), log };
     await loadBase(context);
+    if (wanted.includes('cli') || wanted.includes('memory')) {
+      log('waiting for both engines to be idle');
+      await delay(IDLE_AFTER_MS);
+    }
     const memory = watchMemory(ours, peer);
     if (wanted.includes('cli')) results.push(...(await cliCases(context, here)));
     for (const name of engineCases) {
@@ -81,7 +89,7 @@ async function measureRegistry(): Promise<void> {
   results.push(...(await runRegistryBench({ program: join(here, 'dist/package/bin/slipway'), log })));
 }
 
-/** Idle memory now, and the peak over all cases, sampled ten times a second. */
+/** Memory now, when both are idle, and the peak over all cases, sampled ten times a second. */
 function watchMemory(ours: EngineUnderTest, peer: EngineUnderTest): () => CaseResult[] {
   const sample = (engine: EngineUnderTest): number => heldBytes(engine.pids()) / 2 ** 20;
   const idle = { ours: sample(ours), peer: sample(peer) };
