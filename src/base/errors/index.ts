@@ -63,14 +63,31 @@ export function hasCode(error: unknown, code: ErrorCode): error is CodedError {
 }
 
 /** The code of any thrown value; what is not a `CodedError` is `internal`, except system errors we know. */
-export function codeOf(error: unknown): ErrorCode {
+export function codeOf(thrown: unknown): ErrorCode {
+  const error = primaryError(thrown);
   if (error instanceof CodedError) return error.code;
+  if (isDatabaseFull(error)) return 'resource_exhausted';
   if (isSystemError(error)) return SYSTEM_CODES[error.code] ?? 'internal';
   return 'internal';
 }
 
+/** What went wrong first: cleaning up after a failure may fail too, and then JavaScript throws both as one. */
+export function primaryError(error: unknown): unknown {
+  let primary = error;
+  while (primary instanceof SuppressedError) primary = primary.suppressed;
+  return primary;
+}
+
+const SQLITE_FULL = 13;
+
+function isDatabaseFull(error: unknown): boolean {
+  return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_FULL;
+}
+
 /** The message of any thrown value. */
-export function messageOf(error: unknown): string {
+export function messageOf(thrown: unknown): string {
+  const error = primaryError(thrown);
+  if (isDatabaseFull(error)) return 'no space left on device: the database cannot grow';
   return error instanceof Error ? error.message : String(error);
 }
 

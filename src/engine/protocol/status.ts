@@ -1,5 +1,12 @@
 /** Errors to the Engine API's wire: the one table. Nothing below the engine knows an HTTP status. */
-import { CodedError, codeOf, type ErrorCode, type ErrorHelp, messageOf } from '#base/errors/index.ts';
+import {
+  CodedError,
+  codeOf,
+  type ErrorCode,
+  type ErrorHelp,
+  messageOf,
+  primaryError,
+} from '#base/errors/index.ts';
 
 const STATUS: Readonly<Record<ErrorCode, number>> = {
   invalid_argument: 400,
@@ -21,7 +28,8 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
 const REQUEST_SUBJECT = 'request body';
 
 /** The HTTP status for a thrown value. */
-export function statusOf(error: unknown): number {
+export function statusOf(thrown: unknown): number {
+  const error = primaryError(thrown);
   if (
     error instanceof CodedError &&
     error.code === 'resource_exhausted' &&
@@ -40,7 +48,8 @@ export interface ErrorBody {
 }
 
 /** The body for a thrown value. What is no `CodedError` and no system error is a bug: its text stays in the log. */
-export function errorBody(error: unknown): ErrorBody {
+export function errorBody(thrown: unknown): ErrorBody {
+  const error = primaryError(thrown);
   const code = codeOf(error);
   if (!(error instanceof CodedError)) {
     return {

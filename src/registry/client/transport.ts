@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { getCACertificates } from 'node:tls';
 import type { Dispatcher } from 'undici';
 import { CodedError } from '#base/errors/index.ts';
+import { loadUndici } from '#base/undici/index.ts';
 import { networkError } from './errors.ts';
 import type { RegistryClientOptions } from './types.ts';
 
@@ -48,7 +49,7 @@ export function createTransport(
   const timeouts = options.timeouts ?? {};
   const poolOf = async (url: URL): Promise<Dispatcher> => {
     // Several MiB of memory, which an engine that never asks a registry saves.
-    const undici = await import('undici');
+    const undici = await loadUndici();
     let pool = pools.get(url.origin);
     if (pool === undefined) {
       pool = createPool(undici, url, options, isInsecure(url.host));

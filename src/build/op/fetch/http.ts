@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Agent, Response } from 'undici';
 import { CodedError, messageOf, redact } from '#base/errors/index.ts';
+import { loadUndici } from '#base/undici/index.ts';
 import { type Digest, digestFromHash } from '#oci/digest/index.ts';
 
 const REDIRECT_LIMIT = 10;
@@ -56,7 +57,7 @@ export function createFetcher(options: { readonly blocked?: readonly string[] } 
 
 /** Loaded at first use: most builds fetch nothing, and it takes several MiB of memory. */
 async function createAgent(refused: BlockList): Promise<Agent> {
-  const { Agent } = await import('undici');
+  const { Agent } = await loadUndici();
   return new Agent({
     connect: {
       lookup: (host, lookupOptions, callback) => {
@@ -135,7 +136,7 @@ async function request(context: Context, start: string): Promise<Response> {
 }
 
 async function tryFetch({ agent, signal }: Context, url: string): Promise<Response> {
-  const { fetch } = await import('undici');
+  const { fetch } = await loadUndici();
   try {
     return await fetch(url, { dispatcher: agent, redirect: 'manual', signal });
   } catch (error) {
