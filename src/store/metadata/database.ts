@@ -1,7 +1,8 @@
 import { mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
-import { CodedError, messageOf } from '#base/errors/index.ts';
+import { CodedError, codeOf, messageOf } from '#base/errors/index.ts';
+import { DiskReserve } from './reserve.ts';
 import { MIGRATIONS } from './schema.ts';
 
 /** What a column holds. Dates are milliseconds since 1970, booleans 0 or 1, documents JSON text. */
@@ -48,7 +49,7 @@ export function openDatabase(path: string): Database {
     db.close();
     throw error;
   }
-  return wrap(db);
+  return wrap(db, new DiskReserve(`${path}.reserve`));
 }
 
 function checkIntegrity(db: DatabaseSync, path: string): void {
@@ -74,7 +75,7 @@ function migrate(db: DatabaseSync, path: string): void {
   }
 }
 
-function wrap(db: DatabaseSync): Database {
+function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
   const statements = new Map<string, StatementSync>();
   let depth = 0;
   let isOuterDurable = true;
@@ -91,7 +92,7 @@ function wrap(db: DatabaseSync): Database {
     all: (sql, ...values) => prepare(sql).all(...values) as Row[],
     // A statement that is being iterated cannot be reused by a nested query: give it one of its own.
     iterate: (sql, ...values) => db.prepare(sql).iterate(...values) as Iterable<Row>,
-    run: (sql, ...values) => Number(prepare(sql).run(...values).changes),
+    run: (sql, ...values) => withRoom(() => Number(prepare(sql).run(...values).changes)),
     transaction(body, { durable = true } = {}) {
       if (depth > 0) {
         if (durable && !isOuterDurable)
@@ -102,7 +103,7 @@ function wrap(db: DatabaseSync): Database {
       if (!durable) db.exec('PRAGMA synchronous = NORMAL');
       isOuterDurable = durable;
       try {
-        return runTransaction(body);
+        return withRoom(() => runTransaction(body));
       } finally {
         isOuterDurable = true;
         if (!durable) db.exec('PRAGMA synchronous = FULL');
@@ -110,6 +111,20 @@ function wrap(db: DatabaseSync): Database {
     },
     close: () => db.close(),
   };
+
+  /** Runs `write`; when the disk is full, once more with the room that was kept for it. */
+  function withRoom<T>(write: () => T): T {
+    if (depth > 0) return write();
+    try {
+      const result = write();
+      reserve.fill();
+      return result;
+    } catch (error) {
+      const isFull = !(error instanceof CodedError) && codeOf(error) === 'resource_exhausted';
+      if (!isFull || !reserve.release()) throw error;
+      return write();
+    }
+  }
 
   function runTransaction<T>(body: () => T): T {
     db.exec('BEGIN IMMEDIATE');
