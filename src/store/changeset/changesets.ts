@@ -140,8 +140,8 @@ function packRequest(
 }
 
 function layerFactsOf(facts: ChildFacts, indexPath: string): LayerFacts {
-  const { tarSizeBytes, contentSizeBytes, entries } = facts;
-  return { diffId: facts.diffId as DiffId, tarSizeBytes, contentSizeBytes, entries, indexPath };
+  const { tarSizeBytes, contentSizeBytes, entries, impliedDirs = 0 } = facts;
+  return { diffId: facts.diffId as DiffId, tarSizeBytes, contentSizeBytes, entries, impliedDirs, indexPath };
 }
 
 /** A streamed layer is decompressed on this side: a program in the child could not stop at the end of a frame. */

@@ -24,6 +24,8 @@ export interface LayerFacts {
   /** Sum of regular file sizes: what `history` prints. */
   readonly contentSizeBytes: number;
   readonly entries: number;
+  /** Directories that were made because entries lie in them, and that no entry describes (after unpacking). */
+  readonly impliedDirs: number;
   /** File with the layer index, to be adopted by the content store. */
   readonly indexPath: string;
 }

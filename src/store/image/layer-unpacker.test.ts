@@ -100,6 +100,35 @@ for (const driver of ['overlay', 'copy'] as const) {
     view(store, chains.at(-1), (root) => assert.equal(readdirSync(root).length, 12));
   });
 
+  run('a directory that a layer only implies stays what it is below', async (store) => {
+    const base = await tar(
+      { path: 'home', type: 'directory', mode: 0o711, uid: 7, gid: 8 },
+      { path: 'usr/lib', type: 'directory', mode: 0o755 },
+      { path: 'usr/lib/old', body: 'x' },
+      { path: 'lib', type: 'symlink', linkTarget: 'usr/lib' },
+      { path: 'data', type: 'directory', mode: 0o1777 },
+      { path: 'data/old', body: 'x' },
+    );
+    const between = await tar({ path: 'between', body: '1' });
+    const top = await tar(
+      { path: 'home/file', body: '2' },
+      { path: 'lib/new', body: '3' },
+      { path: 'data/.wh..wh..opq', body: '' },
+      { path: 'srv/www/file', body: '4' },
+    );
+    const chains = await unpack(store, [toLayer(base), toLayer(between), toLayer(top)]);
+    view(store, chains[2], (root) => {
+      const { mode, uid, gid } = statSync(join(root, 'home'));
+      assert.deepEqual([mode & 0o7777, uid, gid], [0o711, 7, 8]);
+      assert.deepEqual(readdirSync(join(root, 'usr/lib')).sort(), ['new', 'old']);
+      assert.ok(lstatSync(join(root, 'lib')).isSymbolicLink());
+      assert.equal(statSync(join(root, 'data')).mode & 0o7777, 0o1777);
+      assert.deepEqual(readdirSync(join(root, 'data')), []);
+      assert.equal(statSync(join(root, 'srv/www')).mode & 0o7777, 0o755);
+    });
+    assert.deepEqual(store.snapshots.listActive(), []);
+  });
+
   run('a hard link to a file of a layer below is made', async (store) => {
     const base = await tar({ path: 'file', body: 'shared' });
     const top = await tar({ path: 'linked', type: 'hardlink', linkTarget: 'file' });

@@ -111,18 +111,30 @@ export class LayerUnpacker {
       await this.#finish(await gate.run(() => this.#stage(place, parent, signal), signal), place, signal);
       return;
     }
-    let staged: Staged;
-    try {
-      // On no parent for now: an overlay layer is the same directory whatever is below it.
-      staged = await gate.run(() => this.#stage(place, undefined, signal), signal);
-    } catch (error) {
-      if (!hasCode(error, 'invalid_argument')) throw error;
-      // It may hold a hard link to a file of a layer below: that needs them in place.
+    // On no parent for now: an overlay layer is the same directory whatever is below it.
+    let staged = await gate.run(() => this.#stageAlone(place, signal), signal);
+    if (staged === undefined) {
       await parentReady;
       staged = await gate.run(() => this.#stage(place, parent, signal), signal);
     }
     // Not inside the gate: whoever waits for a layer below must not keep that layer out.
     await this.#finish(staged, place, signal);
+  }
+
+  /** Unpacks without the layers below; `undefined` when the layer turns out to need them. */
+  async #stageAlone(place: Place, signal: AbortSignal): Promise<Staged | undefined> {
+    let staged: Staged;
+    try {
+      staged = await this.#stage(place, undefined, signal);
+    } catch (error) {
+      // It may hold a hard link to a file of a layer below.
+      if (hasCode(error, 'invalid_argument')) return undefined;
+      throw error;
+    }
+    if (staged.facts.impliedDirs === 0) return staged;
+    // A directory that it only implies is to look as the one below, or is a link there.
+    await this.#snapshots.remove(staged.key);
+    return undefined;
   }
 
   /** Unpacks into an active snapshot on top of `base`. */

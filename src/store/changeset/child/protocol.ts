@@ -44,6 +44,7 @@ export interface ChildFacts {
   readonly tarSizeBytes: number;
   readonly contentSizeBytes: number;
   readonly entries: number;
+  readonly impliedDirs?: number;
   readonly blob?: { readonly digest: string; readonly sizeBytes: number };
 }
 

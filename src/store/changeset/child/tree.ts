@@ -4,7 +4,8 @@ import { isSystemError } from '#base/errors/index.ts';
 import { changeOwner, makeNode, setFdTimes, setTimes, setXattr, UTIME_OMIT } from '#base/posix/index.ts';
 import { decodeName, type FoundTarHeader, systemPath } from '#base/tar/index.ts';
 import { hostileLayer } from './entry-path.ts';
-import { type LowerTree, OPAQUE_XATTRS } from './lower.ts';
+import type { Ground } from './ground.ts';
+import { OPAQUE_XATTRS } from './lower.ts';
 
 const NEW_DIR_MODE = 0o755;
 const KEPT_XATTR = /^(?:security\.capability$|user\.(?!overlay\.))/;
@@ -14,11 +15,7 @@ const LINK_LIMIT = 40;
 export type Owner = { readonly uid: number; readonly gid: number } | undefined;
 
 /** Runs `make`; when the leaf is in the way it is removed, when a parent is missing it is made, then once more. */
-export function placing<T>(
-  parts: readonly string[],
-  lower: LowerTree | undefined,
-  make: (path: string | Buffer) => T,
-): T {
+export function placing<T>(parts: readonly string[], ground: Ground, make: (path: string | Buffer) => T): T {
   const path = systemPath(parts.join('/'));
   for (let attempt = 0; ; attempt++) {
     try {
@@ -27,7 +24,7 @@ export function placing<T>(
       if (attempt === 2) throw error;
       if (isSystemError(error, 'EEXIST') || isSystemError(error, 'EISDIR') || isSystemError(error, 'ELOOP'))
         removeLeaf(path);
-      else if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) makeParents(parts, lower);
+      else if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) makeParents(parts, ground);
       else throw error;
     }
   }
@@ -43,28 +40,36 @@ export function removeLeaf(path: string | Buffer): void {
  * mode, a link as a link, so that `lib/x` goes where `lib -> usr/lib` of a lower layer leads.
  * @throws `invalid_argument` when a file of this layer is in the way.
  */
-function makeParents(parts: readonly string[], lower: LowerTree | undefined, linksLeft = LINK_LIMIT): void {
+function makeParents(parts: readonly string[], ground: Ground, linksLeft = LINK_LIMIT): void {
   for (let depth = 1; depth < parts.length; depth++) {
     const above = parts.slice(0, depth);
     const path = systemPath(above.join('/'));
     const found = fs.lstatSync(path, { throwIfNoEntry: false });
-    if (found === undefined) makeParent(above, path, lower);
+    if (found === undefined) makeParent(above, path, ground);
     else if (isWhiteout(found)) replaceWhiteout(path);
     const now = found?.isSymbolicLink() || found === undefined ? fs.lstatSync(path) : found;
-    if (now.isSymbolicLink() && !isDirectory(path)) makeLinkTarget(above, path, lower, linksLeft);
+    if (now.isSymbolicLink() && !isDirectory(path)) makeLinkTarget(above, path, ground, linksLeft);
     else if (!now.isDirectory() && !now.isSymbolicLink() && !isWhiteout(now)) {
       throw hostileLayer(parts.join('/'), `"${above.join('/')}" is not a directory`);
     }
   }
 }
 
-function makeParent(parts: readonly string[], path: string | Buffer, lower: LowerTree | undefined): void {
-  const below = lower?.find(parts);
-  if (below?.linkTarget !== undefined) {
-    fs.symlinkSync(systemPath(below.linkTarget), path);
-    return;
-  }
+function makeParent(parts: readonly string[], path: string | Buffer, ground: Ground): void {
+  const below = ground.find(parts);
+  if (below?.linkTarget === undefined) makeImplied(parts, path, ground, below);
+  else fs.symlinkSync(systemPath(below.linkTarget), path);
+}
+
+/** A directory without an entry of its own: as the one below, where there is one. */
+function makeImplied(
+  parts: readonly string[],
+  path: string | Buffer,
+  ground: Ground,
+  below = ground.find(parts),
+): void {
   fs.mkdirSync(path, NEW_DIR_MODE);
+  ground.imply(parts);
   if (below?.stats.isDirectory()) {
     changeOwner(path, Number(below.stats.uid), Number(below.stats.gid));
     fs.chmodSync(path, Number(below.stats.mode & 0o7777n));
@@ -75,7 +80,7 @@ function makeParent(parts: readonly string[], path: string | Buffer, lower: Lowe
 function makeLinkTarget(
   parts: readonly string[],
   path: string | Buffer,
-  lower: LowerTree | undefined,
+  ground: Ground,
   linksLeft: number,
 ): void {
   if (linksLeft === 0) throw hostileLayer(parts.join('/'), 'too many links');
@@ -86,7 +91,7 @@ function makeLinkTarget(
     else if (part !== '' && part !== '.') resolved.push(part);
   }
   // One more part than there is: all of the target counts as above it.
-  makeParents([...resolved, ''], lower, linksLeft - 1);
+  makeParents([...resolved, ''], ground, linksLeft - 1);
 }
 
 /** Whether this is overlay's mark for something removed. */
@@ -106,13 +111,13 @@ function isDirectory(path: string | Buffer): boolean {
   return fs.statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
-/** Makes a directory; one that exists stays with its content. */
-export function placeDirectory(parts: readonly string[], lower: LowerTree | undefined): void {
-  placing(parts, lower, (path) => {
+/** Makes a directory, for now as an implied one; one that exists stays with its content. */
+export function placeDirectory(parts: readonly string[], ground: Ground): void {
+  placing(parts, ground, (path) => {
     const found = fs.lstatSync(path, { throwIfNoEntry: false });
     if (found?.isDirectory()) return;
     if (found !== undefined && isWhiteout(found)) replaceWhiteout(path);
-    else fs.mkdirSync(path, NEW_DIR_MODE);
+    else makeImplied(parts, path, ground);
   });
 }
 
@@ -148,11 +153,12 @@ export function dressDirectory(path: string | Buffer, header: FoundTarHeader, ow
  * A whiteout as overlay keeps it. It speaks of the layers below: a file of this layer at the same place stays, a directory
  * becomes opaque.
  */
-export function placeWhiteout(parts: readonly string[], lower: LowerTree | undefined): void {
+export function placeWhiteout(parts: readonly string[], ground: Ground): void {
   const path = systemPath(parts.join('/'));
   const found = fs.lstatSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) setXattr(path, OPAQUE_XATTRS[0], Buffer.from('y'));
-  else if (found === undefined) placing(parts, lower, (target) => makeNode(target, fs.constants.S_IFCHR, 0n));
+  else if (found === undefined)
+    placing(parts, ground, (target) => makeNode(target, fs.constants.S_IFCHR, 0n));
 }
 
 /**

@@ -19,6 +19,7 @@ import {
 } from '#base/tar/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
 import { hostileLayer, splitEntryPath, whiteoutOf } from './entry-path.ts';
+import { Ground } from './ground.ts';
 import type { HashRing } from './hash-ring.ts';
 import { INDEX_TYPES, IndexWriter } from './index-writer.ts';
 import type { Jail } from './jail.ts';
@@ -57,7 +58,8 @@ export function unpack(request: UnpackRequest, tools: JobTools): ChildFacts {
     request.sourcePath === undefined
       ? openFramedSource()
       : openFileSource(request.sourcePath, request.compression);
-  const writer = new LayerWriter(request, index, lower);
+  const ground = new Ground(lower);
+  const writer = new LayerWriter(request, index, ground);
   let tarSizeBytes = 0;
   tools.jail.enter(request.targetDir);
   try {
@@ -70,7 +72,8 @@ export function unpack(request: UnpackRequest, tools: JobTools): ChildFacts {
   lower?.close();
   index.close();
   const diffId = `sha256:${tools.ring.finish()}`;
-  return { diffId, tarSizeBytes, contentSizeBytes: writer.contentSizeBytes, entries: writer.entries };
+  const { contentSizeBytes, entries } = writer;
+  return { diffId, tarSizeBytes, contentSizeBytes, entries, impliedDirs: ground.impliedDirs };
 }
 
 function feed(source: TarSource, writer: LayerWriter, { ring, progress }: JobTools): number {
@@ -119,17 +122,17 @@ class LayerWriter implements TarSink {
   entries = 0;
   readonly #request: UnpackRequest;
   readonly #index: IndexWriter;
-  readonly #lower: LowerTree | undefined;
+  readonly #ground: Ground;
   readonly #seen = new Set<string>();
   readonly #dirTimes: { readonly path: string; readonly header: FoundTarHeader }[] = [];
   #file: OpenFile | undefined;
   /** Bytes of all files, holes included. */
   fileBytes = 0;
 
-  constructor(request: UnpackRequest, index: IndexWriter, lower: LowerTree | undefined) {
+  constructor(request: UnpackRequest, index: IndexWriter, ground: Ground) {
     this.#request = request;
     this.#index = index;
-    this.#lower = lower;
+    this.#ground = ground;
   }
 
   entry(header: FoundTarHeader): void {
@@ -234,7 +237,7 @@ class LayerWriter implements TarSink {
     if (found.kind === 'ignored') return true;
     const above = parts.slice(0, -1);
     if (found.kind === 'opaque') this.#opaque(above);
-    else if (this.#request.whiteouts === 'overlay') placeWhiteout([...above, found.name], this.#lower);
+    else if (this.#request.whiteouts === 'overlay') placeWhiteout([...above, found.name], this.#ground);
     else if (this.#seen.has(`${[...above, found.name].join('/')}/`)) this.#opaque([...above, found.name]);
     else if (!this.#seen.has([...above, found.name].join('/')))
       removeLeaf(systemPath([...above, found.name].join('/')));
@@ -251,7 +254,7 @@ class LayerWriter implements TarSink {
 
   #opaque(parts: readonly string[]): void {
     const path = systemPath(parts.join('/') || '.');
-    if (parts.length > 0) placeDirectory(parts, this.#lower);
+    if (parts.length > 0) placeDirectory(parts, this.#ground);
     if (this.#request.whiteouts === 'overlay') {
       setXattr(path, OPAQUE_XATTRS[0], Buffer.from('y'));
       return;
@@ -264,21 +267,22 @@ class LayerWriter implements TarSink {
 
   #openFile(parts: readonly string[], path: string, header: FoundTarHeader): void {
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
-    const fd = placing(parts, this.#lower, (target) =>
+    const fd = placing(parts, this.#ground, (target) =>
       fs.openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
     );
     this.#file = { fd, header, path, hash: createHash('sha256'), extents: header.sparse, stored: 0 };
   }
 
   #directory(parts: readonly string[], path: string, header: FoundTarHeader): void {
-    if (parts.length > 0) placeDirectory(parts, this.#lower);
+    if (parts.length > 0) placeDirectory(parts, this.#ground);
     dressDirectory(systemPath(path || '.'), header, this.#request.owner);
+    this.#ground.describe(path);
     this.#dirTimes.push({ path, header });
     this.#seen.add(`${path}/`);
   }
 
   #place(parts: readonly string[], make: (path: string | Buffer) => void, header: FoundTarHeader): void {
-    placing(parts, this.#lower, make);
+    placing(parts, this.#ground, make);
     dressPath(systemPath(parts.join('/')), header, this.#request.owner);
   }
 
@@ -299,11 +303,11 @@ class LayerWriter implements TarSink {
     if (found === undefined) this.#copyUp(target, header);
     else if (found.isDirectory())
       throw hostileLayer(header.path, `it is a hard link to the directory "${header.linkTarget}"`);
-    placing(parts, this.#lower, (path) => hardLink(from, path));
+    placing(parts, this.#ground, (path) => hardLink(from, path));
   }
 
   #copyUp(parts: readonly string[], header: FoundTarHeader): void {
-    const below = this.#lower?.find(parts);
+    const below = this.#ground.find(parts);
     if (below === undefined || below.stats.isDirectory()) {
       throw hostileLayer(header.path, `its hard link target "${header.linkTarget}" does not exist`);
     }
@@ -330,7 +334,7 @@ class LayerWriter implements TarSink {
     if (!stats.isFile())
       throw hostileLayer(header.path, `its hard link target "${header.linkTarget}" is not a file`);
     const source = below.open();
-    const copy = placing(parts, this.#lower, (path) => fs.openSync(path, 'wx', 0o600));
+    const copy = placing(parts, this.#ground, (path) => fs.openSync(path, 'wx', 0o600));
     try {
       const room = Buffer.allocUnsafe(256 * 1024);
       for (let length = fs.readSync(source, room); length > 0; length = fs.readSync(source, room))
