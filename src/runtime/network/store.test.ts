@@ -203,3 +203,29 @@ test('two engines that chose the same subnet before either raised its bridge do 
   assert.equal(second.networks.getNetwork('bridge').gateway, two, 'the definition says the same');
   for (const { networks, sandbox } of attached) await networks.releaseSandbox(sandbox);
 });
+
+test('an engine that ends without endpoints takes the bridge of a killed one with it', {
+  skip,
+}, async (context) => {
+  const { networks, reopen } = await open(context);
+  const bridge = networks.getNetwork('bridge');
+  const sandbox = await networks.acquireSandbox();
+  await networks.attach(sandbox, { networkId: bridge.id, containerId: 'c1', containerName: 'x', ports: [] });
+  // The first one is not closed: that is what a kill looks like.
+  const again = await reopen();
+  again.sweepSandboxes(new Set());
+  await again.close();
+  assert.equal(
+    execFileSync('ip', ['-br', 'link'])
+      .toString()
+      .includes(bridge.bridgeName ?? '?'),
+    false,
+  );
+  assert.equal(
+    execFileSync('nft', ['list', 'tables'])
+      .toString()
+      .includes((bridge.bridgeName ?? '?').replace('sw-', 'slipway_')),
+    false,
+  );
+  await networks.close();
+});

@@ -334,13 +334,17 @@ class BridgeNetworks implements NetworkStore {
     this.#firewallOrThrow().run(drawTable(this.#table, bridges, ports));
   }
 
+  /** Bridges and rules go, also those of a daemon that was killed before. */
   #removeLinks(): void {
-    if (this.#bridges.size === 0) return;
-    this.#firewall?.run(`add table ip ${this.#table}\ndelete table ip ${this.#table}`);
-    for (const network of this.#definitions.list()) {
-      if (this.#bridges.delete(network.id) && network.bridgeName !== undefined)
-        this.#socket().removeLink(network.bridgeName);
-    }
+    const raised = this.#definitions
+      .list()
+      .flatMap(({ bridgeName }) =>
+        bridgeName !== undefined && this.#socket().findLink(bridgeName) !== undefined ? [bridgeName] : [],
+      );
+    this.#bridges.clear();
+    if (raised.length === 0) return;
+    this.#firewallOrThrow().run(`add table ip ${this.#table}\ndelete table ip ${this.#table}`);
+    for (const bridgeName of raised) this.#socket().removeLink(bridgeName);
   }
 
   #socket(): RouteSocket {
