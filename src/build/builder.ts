@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
-import { MNT, unmount } from '#base/posix/index.ts';
+import { MNT, spreadDirectories, unmount } from '#base/posix/index.ts';
 import { type BuildCache, createBuildCache } from '#build/cache/index.ts';
 import type { Frontend } from '#build/frontend/types.ts';
 import {
@@ -62,6 +62,7 @@ export async function createBuilder(options: BuilderOptions): Promise<Builder> {
   const mountDir = join(dir, 'mounts');
   await removeLeftovers(dir);
   await mkdir(mountDir, { recursive: true, mode: 0o700 });
+  spreadDirectories(dir); // contexts come and go
   const layers = new LayerDescriber({
     ...options,
     onDescribed: (snapshot, layer) => cache.noteLayer(snapshot, layer),

@@ -11,6 +11,7 @@ export * from './netlink.ts';
 export * from './netns.ts';
 export * from './nftables.ts';
 export * from './pipe.ts';
+export * from './placement.ts';
 export * from './process.ts';
 export * from './socket.ts';
 export * from './xattr.ts';

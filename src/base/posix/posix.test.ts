@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
@@ -29,6 +29,7 @@ import {
   setTimes,
   setXattr,
   splitDevice,
+  spreadDirectories,
   syncFileSystem,
   trimHeap,
   tryLock,
@@ -156,6 +157,17 @@ describe('base/posix', () => {
     assert.equal(fs.fstatSync(received).ino, fs.fstatSync(file).ino);
     assert.throws(() => receiveFd(right, { timeoutMs: 10 }), { code: 'ETIMEDOUT' });
     for (const fd of [left, right, file, received]) fs.closeSync(fd);
+  });
+
+  it('spreads directories where the file system can', () => {
+    const EXT4 = 0xef53;
+    const path = fs.mkdtempSync(join(dir, 'spread-'));
+    if (fs.statfsSync(path).type === EXT4) {
+      assert.equal(spreadDirectories(path), true);
+      assert.match(execFileSync('lsattr', ['-d', path]).toString(), /^[^ ]*T/);
+    }
+    assert.equal(spreadDirectories('/proc'), false);
+    assert.throws(() => spreadDirectories(join(dir, 'none')), { code: 'ENOENT' });
   });
 
   it('says what is not a terminal', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -38,6 +39,14 @@ async function stack(store: SnapshotStore, depth: number): Promise<string> {
   }
   return `layer-${depth - 1}`;
 }
+
+test('a tree does not lie where another one was just removed', root, (t) =>
+  withStore(async (_store, dir) => {
+    const EXT4 = 0xef53;
+    if (statfsSync(dir).type !== EXT4) return t.skip('only ext4 takes the hint');
+    assert.match(execFileSync('lsattr', ['-d', join(dir, 'snapshots')]).toString(), /^[^ ]*T/);
+  }),
+);
 
 test('500 layers mount, 501 are refused with a reason', root, () =>
   withStore(async (store, dir) => {

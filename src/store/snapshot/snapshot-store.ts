@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
-import { MNT, unmount } from '#base/posix/index.ts';
+import { MNT, spreadDirectories, unmount } from '#base/posix/index.ts';
 import { createDurability, type Database, type Durability, type Row } from '#store/metadata/index.ts';
 import { createCopyDriver } from './copy.ts';
 import { type SnapshotDriver, treeOf } from './driver.ts';
@@ -28,6 +28,7 @@ export interface SnapshotStoreOptions {
  */
 export function createSnapshotStore(options: SnapshotStoreOptions): SnapshotStore {
   mkdirSync(options.root, { recursive: true, mode: 0o700 });
+  spreadDirectories(options.root); // layers come and go: a new one is not made where an old one just was
   return new SnapshotFolder(options, openDriver(options));
 }
 
