@@ -54,7 +54,7 @@ export async function withBuilder(
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-build-'));
   const root = join(dir, 'root');
-  const changesets = createChangesets({ stateDir: join(dir, 'changesets') });
+  const changesets = createChangesets();
   const store = await openStore({
     root,
     changesets,

@@ -1,8 +1,5 @@
 /** Pulls and pushes between a store of its own and a registry double. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { encodeTarHeader, paddingOf, TAR_END } from '#base/tar/index.ts';
 import { encodeDocument, MEDIA } from '#oci/manifest/index.ts';
@@ -30,8 +27,7 @@ export interface Bench {
 
 /** Runs `body` with a bench; the store is checked and removed afterwards. */
 export async function withBench(body: (bench: Bench) => Promise<void>): Promise<void> {
-  const stateDir = mkdtempSync(join(tmpdir(), 'slipway-transfer-'));
-  const changesets = createChangesets({ stateDir });
+  const changesets = createChangesets();
   await using double = await startRegistryDouble();
   const client = createRegistryClient({ retry: { baseDelayMs: 1, attempts: 4 } });
   try {
@@ -57,7 +53,6 @@ export async function withBench(body: (bench: Bench) => Promise<void>): Promise<
   } finally {
     await client.close();
     await changesets.close();
-    rmSync(stateDir, { recursive: true, force: true });
   }
 }
 

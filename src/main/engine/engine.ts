@@ -5,7 +5,6 @@
  *                   └────► registry client ─► transfer ─► builder
  *     all of them ─► backends ─► routes ─► server
  */
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
@@ -26,7 +25,6 @@ import { createOciRuntime, createStepRuntime, type OciRuntime } from '#runtime/p
 import { createVolumeStore } from '#runtime/volume/index.ts';
 import type { VolumeStore } from '#runtime/volume/types.ts';
 import { createArchives } from '#store/archive/index.ts';
-import { createChangesets } from '#store/changeset/index.ts';
 import { openStore, type Store } from '#store/root/index.ts';
 import { measureTree } from '#store/snapshot/index.ts';
 import { VERSION } from '../version.ts';
@@ -61,16 +59,12 @@ export async function openEngine(settings: DaemonSettings, log: Log): Promise<En
   await using opening = new AsyncDisposableStack();
   const runtime = openRuntime(settings);
   log.info('container runtime', { ...runtime });
-  const stateDir = join(settings.root, 'tmp', 'changesets');
   const store = await openStore({
     root: settings.root,
     mountRoots: [settings.execRoot],
-    changesets: createChangesets({ stateDir }),
     ...(settings.storageDriver === undefined ? {} : { driver: settings.storageDriver }),
   });
   opening.defer(() => store.close());
-  // Once it has the lock, the store empties `tmp`.
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 });
   log.info('store opened', { root: settings.root, driver: store.snapshots.driver });
   const events = new EventBus();
   const base: Base = { settings, log, runtime, store, events };

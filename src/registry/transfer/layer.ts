@@ -1,6 +1,6 @@
 /** One layer of a pull: its blob into the content store, its tree into a snapshot. */
 import { randomUUID } from 'node:crypto';
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { retry } from '#base/async/index.ts';
 import { CodedError, hasCode, wrapError } from '#base/errors/index.ts';
 import { type ChainId, type DiffId, type Digest, shortIdOf } from '#oci/digest/index.ts';
@@ -199,6 +199,7 @@ async function unpack(
   const progress = countBytes(report, { id, status: 'Extracting', total: descriptor.size });
   progress(0);
   const key = `pull/${shortIdOf(chainId)}/${randomUUID()}`;
+  const indexPath = content.reserveFile();
   const active = await snapshots.prepare(key, parent);
   try {
     const facts = await changesets.unpackLayer({
@@ -207,12 +208,12 @@ async function unpack(
       targetDir: active.upperDir,
       whiteouts: snapshots.driver === 'overlay' ? 'overlay' : 'apply',
       lowerDirs: active.lowerDirs,
-      indexPath: content.reserveFile(),
+      indexPath,
       onProgress: (bytes) => progress(Math.min(bytes, descriptor.size)),
       signal,
     });
     if (facts.diffId !== diffId) throw wrongDiffId(descriptor.digest, diffId, facts.diffId);
-    const indexDigest = await adoptIndex(content, facts.indexPath);
+    const indexDigest = await adoptIndex(content, indexPath);
     await snapshots.commit(key, chainId, { sizeBytes: facts.contentSizeBytes, durable: false });
     images.addLayer(
       { diffId, indexDigest, tarSizeBytes: facts.tarSizeBytes, contentSizeBytes: facts.contentSizeBytes },
@@ -220,6 +221,7 @@ async function unpack(
     );
   } catch (error) {
     await snapshots.remove(key);
+    await rm(indexPath, { force: true });
     signal.throwIfAborted();
     throw hasCode(error, 'data_loss')
       ? error
@@ -244,7 +246,7 @@ async function adoptIndex(content: TransferContext['content'], path: string): Pr
   return digest;
 }
 
-function wrongDiffId(digest: Digest, expected: DiffId, actual: DiffId): CodedError {
+function wrongDiffId(digest: Digest, expected: DiffId, actual: DiffId | undefined): CodedError {
   return new CodedError(
     'data_loss',
     `layers from manifest don't match image configuration: layer ${digest} unpacks to ${actual}, not ${expected}`,

@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { rmSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { type ByteStream, decompress, type InputCompression } from '#base/bytes/index.ts';
 import { CodedError } from '#base/errors/index.ts';
@@ -9,31 +7,25 @@ import type { DiffId, Digest } from '#oci/digest/index.ts';
 import { frameHeader } from './child/frames.ts';
 import type { ChildFacts, PackRequest } from './child/protocol.ts';
 import { type Child, ChildPool } from './children.ts';
-import type { ChangesetDir, Changesets, LayerFacts, PackOptions, UnpackOptions } from './types.ts';
-
-/** Options of `createChangesets`. */
-export interface ChangesetOptions {
-  /** Folder for layer indexes nobody named a place for. */
-  readonly stateDir: string;
-}
+import type {
+  ChangesetDir,
+  Changesets,
+  LayerFacts,
+  PackOptions,
+  UnpackFacts,
+  UnpackOptions,
+} from './types.ts';
 
 /** Makes the changesets of a host; children start with the first job. */
-export function createChangesets(options: ChangesetOptions): Changesets {
-  return new ChildChangesets(options);
+export function createChangesets(): Changesets {
+  return new ChildChangesets();
 }
 
 class ChildChangesets implements Changesets {
-  readonly #options: ChangesetOptions;
   readonly #pool = new ChildPool();
 
-  constructor(options: ChangesetOptions) {
-    this.#options = options;
-    mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-  }
-
-  async unpackLayer(options: UnpackOptions): Promise<LayerFacts> {
+  async unpackLayer(options: UnpackOptions): Promise<UnpackFacts> {
     const { source, signal, onProgress } = options;
-    const indexPath = options.indexPath ?? this.#newIndexPath();
     const facts = await this.#pool.use(async (child) => {
       const job = child.run(
         {
@@ -43,7 +35,7 @@ class ChildChangesets implements Changesets {
           targetDir: options.targetDir,
           whiteouts: options.whiteouts,
           lowerDirs: options.lowerDirs ?? [],
-          indexPath,
+          indexPath: options.indexPath,
           owner: options.owner,
           maxBytes: options.limits?.bytes,
           maxInodes: options.limits?.inodes,
@@ -53,7 +45,7 @@ class ChildChangesets implements Changesets {
       if ('path' in source) return job;
       return feed(child, plain(source.stream, options.compression, signal), job);
     });
-    return layerFactsOf(facts, indexPath);
+    return unpackFactsOf(facts);
   }
 
   async describeChangeset(
@@ -125,10 +117,6 @@ class ChildChangesets implements Changesets {
   async close(): Promise<void> {
     this.#pool.close();
   }
-
-  #newIndexPath(): string {
-    return join(this.#options.stateDir, `index-${randomBytes(8).toString('hex')}`);
-  }
 }
 
 function packRequest(
@@ -140,8 +128,12 @@ function packRequest(
 }
 
 function layerFactsOf(facts: ChildFacts, indexPath: string): LayerFacts {
+  return { ...unpackFactsOf(facts), diffId: facts.diffId as DiffId, indexPath };
+}
+
+function unpackFactsOf(facts: ChildFacts): UnpackFacts {
   const { tarSizeBytes, contentSizeBytes, entries, impliedDirs = 0 } = facts;
-  return { diffId: facts.diffId as DiffId, tarSizeBytes, contentSizeBytes, entries, impliedDirs, indexPath };
+  return { diffId: facts.diffId as DiffId | undefined, tarSizeBytes, contentSizeBytes, entries, impliedDirs };
 }
 
 /** A streamed layer is decompressed on this side: a program in the child could not stop at the end of a frame. */

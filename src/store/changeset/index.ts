@@ -1,3 +1,3 @@
 /** Layers between trees and tar streams. */
-export { type ChangesetOptions, createChangesets } from './changesets.ts';
+export { createChangesets } from './changesets.ts';
 export type * from './types.ts';

@@ -30,6 +30,11 @@ export interface LayerFacts {
   readonly indexPath: string;
 }
 
+/** What unpacking yields. `diffId` is `undefined` for a `literal` archive: it is no layer, and nothing hashes it as a whole. */
+export interface UnpackFacts extends Omit<LayerFacts, 'diffId' | 'indexPath'> {
+  readonly diffId: DiffId | undefined;
+}
+
 /** Where layer bytes come from: a file (a blob), or a stream piped to the child. */
 export type LayerSource = { readonly path: string } | { readonly stream: AsyncIterable<Uint8Array> };
 
@@ -47,6 +52,7 @@ export interface UnpackOptions {
   readonly whiteouts: 'overlay' | 'apply' | 'literal';
   /** Lower directories (topmost first) for hard links to files of lower layers. */
   readonly lowerDirs?: readonly string[];
+  /** File that receives the layer index; without it no file is hashed. */
   readonly indexPath?: string;
   readonly owner?: { readonly uid: number; readonly gid: number };
   /** Refuse more than this: decompression bombs. */
@@ -81,7 +87,7 @@ export interface ChangesetDir {
  */
 export interface Changesets {
   /** @throws `invalid_argument` for a hostile or truncated layer; the target may then be half filled: drop it. */
-  unpackLayer(options: UnpackOptions): Promise<LayerFacts>;
+  unpackLayer(options: UnpackOptions): Promise<UnpackFacts>;
   /** Hashes the tar of a changeset without keeping it. */
   describeChangeset(
     source: ChangesetDir,

@@ -4,7 +4,7 @@ import { Semaphore, SingleFlight } from '#base/async/index.ts';
 import type { InputCompression } from '#base/bytes/types.ts';
 import { CodedError, hasCode } from '#base/errors/index.ts';
 import type { ChainId, DiffId, Digest } from '#oci/digest/index.ts';
-import type { Changesets, LayerFacts, LayerSource } from '#store/changeset/types.ts';
+import type { Changesets, LayerSource, UnpackFacts } from '#store/changeset/types.ts';
 import type { ContentStore } from '#store/content/types.ts';
 import type { Lease } from '#store/lease/types.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
@@ -49,7 +49,7 @@ interface Staged {
   readonly upperDir: string;
   /** What it was unpacked on. */
   readonly base: ChainId | undefined;
-  readonly facts: LayerFacts;
+  readonly facts: UnpackFacts;
   readonly indexDigest: Digest;
 }
 
@@ -155,7 +155,7 @@ export class LayerUnpacker {
         signal,
       });
       if (facts.diffId !== layer.diffId) throw wrongLayer(layer.diffId, facts);
-      return { key, upperDir, base, facts, indexDigest: await this.#adoptIndex(facts) };
+      return { key, upperDir, base, facts, indexDigest: await this.#adoptIndex(indexPath) };
     } catch (error) {
       await this.#snapshots.remove(key);
       await rm(indexPath, { force: true });
@@ -176,7 +176,8 @@ export class LayerUnpacker {
         durable: false,
         ...(parent === undefined || parent === base ? {} : { parent }),
       });
-      const { diffId, tarSizeBytes, contentSizeBytes } = facts;
+      const { diffId } = place.layer;
+      const { tarSizeBytes, contentSizeBytes } = facts;
       this.#images.addLayer({ diffId, tarSizeBytes, contentSizeBytes, indexDigest }, { chainId });
     } catch (error) {
       await this.#snapshots.remove(key);
@@ -193,7 +194,7 @@ export class LayerUnpacker {
     await chmod(dir, mode & 0o7777);
   }
 
-  async #adoptIndex({ indexPath }: LayerFacts): Promise<Digest> {
+  async #adoptIndex(indexPath: string): Promise<Digest> {
     const [digest, { size }] = await Promise.all([this.#content.hashFile(indexPath), stat(indexPath)]);
     await this.#content.adoptFile(indexPath, { digest, sizeBytes: size }, { durable: false });
     return digest;
@@ -204,7 +205,7 @@ export class LayerUnpacker {
   }
 }
 
-function wrongLayer(expected: DiffId, facts: LayerFacts): CodedError {
+function wrongLayer(expected: DiffId, facts: UnpackFacts): CodedError {
   return new CodedError(
     'data_loss',
     `layer verification failed for digest ${expected}: the uncompressed layer is ${facts.diffId}`,

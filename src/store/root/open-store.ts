@@ -58,7 +58,7 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
     const grace = options.graceMs === undefined ? {} : { graceMs: options.graceMs };
     const leases = createLeaseStore({ db, content, snapshots, ...grace });
     await dropLeftovers({ root, mountRoots: options.mountRoots ?? [], db, content, snapshots, leases });
-    const changesets = options.changesets ?? createChangesets({ stateDir: join(root, 'tmp') });
+    const changesets = options.changesets ?? createChangesets();
     opened.defer(() => changesets.close());
     const reclaimer = createReclaimer({ db, content, snapshots });
     const images = createImageStore({ db, content, snapshots, changesets, reclaimer, durability });

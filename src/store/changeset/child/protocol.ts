@@ -40,7 +40,8 @@ export type ChildRequest = UnpackRequest | PackRequest;
 
 /** What a finished job found; `blob` only when one was written. */
 export interface ChildFacts {
-  readonly diffId: string;
+  /** Not for a `literal` archive. */
+  readonly diffId?: string;
   readonly tarSizeBytes: number;
   readonly contentSizeBytes: number;
   readonly entries: number;

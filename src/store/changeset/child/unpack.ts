@@ -60,10 +60,11 @@ export function unpack(request: UnpackRequest, tools: JobTools): ChildFacts {
       : openFileSource(request.sourcePath, request.compression);
   const ground = new Ground(lower);
   const writer = new LayerWriter(request, index, ground);
+  const isLayer = request.whiteouts !== 'literal';
   let tarSizeBytes = 0;
   tools.jail.enter(request.targetDir);
   try {
-    tarSizeBytes = feed(source, writer, tools);
+    tarSizeBytes = feed(source, writer, tools, isLayer);
     writer.finish();
   } finally {
     tools.jail.leave();
@@ -71,20 +72,25 @@ export function unpack(request: UnpackRequest, tools: JobTools): ChildFacts {
   source.close(tarSizeBytes);
   lower?.close();
   index.close();
-  const diffId = `sha256:${tools.ring.finish()}`;
   const { contentSizeBytes, entries } = writer;
-  return { diffId, tarSizeBytes, contentSizeBytes, entries, impliedDirs: ground.impliedDirs };
+  const facts = { tarSizeBytes, contentSizeBytes, entries, impliedDirs: ground.impliedDirs };
+  return isLayer ? { ...facts, diffId: `sha256:${tools.ring.finish()}` } : facts;
 }
 
-function feed(source: TarSource, writer: LayerWriter, { ring, progress }: JobTools): number {
+function feed(
+  source: TarSource,
+  writer: LayerWriter,
+  { ring, progress }: JobTools,
+  isLayer: boolean,
+): number {
   const decoder = new TarDecoder(writer);
   let total = 0;
   let told = 0;
   for (;;) {
-    const slot = ring.next();
+    const slot = ring.next(); // the same one again, as long as nothing is pushed
     const length = source.read(slot);
     if (length === 0) break;
-    ring.push(length);
+    if (isLayer) ring.push(length);
     total += length;
     decoder.write(slot.subarray(0, length));
     checkRatio(Math.max(total, writer.fileBytes), source.storedBytes ?? total);
@@ -110,7 +116,8 @@ interface OpenFile {
   readonly fd: number;
   readonly header: FoundTarHeader;
   readonly path: string;
-  readonly hash: Hash;
+  /** Only where a layer index is written. */
+  readonly hash: Hash | undefined;
   readonly extents: readonly SparseExtent[] | undefined;
   /** Stored bytes written so far. */
   stored: number;
@@ -168,7 +175,7 @@ class LayerWriter implements TarSink {
   data(bytes: Buffer): void {
     const file = this.#file;
     if (file === undefined) return;
-    file.hash.update(bytes);
+    file.hash?.update(bytes);
     if (file.extents === undefined) writeAll(file.fd, bytes, null);
     else writeSparse(file.fd, bytes, file.extents, file.stored);
     file.stored += bytes.length;
@@ -187,7 +194,8 @@ class LayerWriter implements TarSink {
     }
     this.contentSizeBytes += header.sizeBytes;
     // A sparse file's stored bytes are not its content.
-    const contentDigest = file.extents === undefined ? (`sha256:${hash.digest('hex')}` as Digest) : undefined;
+    const isHashed = hash !== undefined && file.extents === undefined;
+    const contentDigest = isHashed ? (`sha256:${hash.digest('hex')}` as Digest) : undefined;
     this.#index.add({
       path,
       type: 'f',
@@ -270,7 +278,8 @@ class LayerWriter implements TarSink {
     const fd = placing(parts, this.#ground, (target) =>
       fs.openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
     );
-    this.#file = { fd, header, path, hash: createHash('sha256'), extents: header.sparse, stored: 0 };
+    const hash = this.#request.indexPath === undefined ? undefined : createHash('sha256');
+    this.#file = { fd, header, path, hash, extents: header.sparse, stored: 0 };
   }
 
   #directory(parts: readonly string[], path: string, header: FoundTarHeader): void {
