@@ -16,6 +16,9 @@ import type {
   UnpackOptions,
 } from './types.ts';
 
+/** Small pieces of a stream are gathered up to this. */
+const FRAME_BYTES = 256 * 1024;
+
 /** Makes the changesets of a host; children start with the first job. */
 export function createChangesets(): Changesets {
   return new ChildChangesets();
@@ -155,17 +158,32 @@ async function feed(child: Child, stream: ByteStream, job: Promise<ChildFacts>):
   });
   watched.catch(() => {});
   try {
+    let batch: Uint8Array[] = [];
+    let bytes = 0;
     for await (const chunk of stream) {
       if (isOver) break;
-      if (chunk.length === 0) continue;
-      child.input.write(frameHeader(chunk.length));
-      if (!child.input.write(chunk)) await Promise.race([once(child.input, 'drain'), watched]);
+      batch.push(chunk);
+      bytes += chunk.length;
+      if (bytes < FRAME_BYTES) continue;
+      if (!writeFrame(child, batch, bytes)) await Promise.race([once(child.input, 'drain'), watched]);
+      batch = [];
+      bytes = 0;
     }
-    child.input.write(frameHeader(0));
+    if (bytes > 0) writeFrame(child, batch, bytes);
+    writeFrame(child, [], 0);
   } catch (error) {
     if (!isOver) throw error;
   }
   return watched;
+}
+
+/** One frame, in one system call; false when the child is behind. */
+function writeFrame({ input }: Child, chunks: readonly Uint8Array[], bytes: number): boolean {
+  input.cork();
+  let isKeepingUp = input.write(frameHeader(bytes));
+  for (const chunk of chunks) isKeepingUp = input.write(chunk);
+  input.uncork();
+  return isKeepingUp;
 }
 
 /** The payload of framed bytes, to the empty frame that ends them; what follows stays in the stream. */
