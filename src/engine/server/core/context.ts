@@ -7,6 +7,7 @@ import { parseJsonBody, readBody } from '#base/http/index.ts';
 import type { Log } from '#base/log/index.ts';
 import { type ApiVersion, errorLine } from '#engine/protocol/index.ts';
 import { takeOver } from './hijack.ts';
+import { hasBody } from './linger.ts';
 import type { HijackOptions, JsonStream, Method, Query, RequestContext, Route } from './types.ts';
 
 const JSON_LIMIT_BYTES = 4 * 1024 * 1024;
@@ -61,8 +62,7 @@ export class HttpRequestContext implements RequestContext {
   }
 
   get hasBody(): boolean {
-    const { headers } = this.request;
-    return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+    return hasBody(this.request);
   }
 
   /** Whether the connection was taken over: there is no HTTP response to end any more. */

@@ -260,6 +260,33 @@ describe('errors', () => {
     assert.match(error, /^404 {"message":"No such thing: x"/);
   });
 
+  it('reach a client that closes after its request and is still uploading', async () => {
+    const head = (path: string): string =>
+      `POST ${path} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    const chunk = `1000\r\n${'x'.repeat(0x1000)}\r\n`;
+    for (const path of ['/fail', '/fail?late=1']) {
+      const socket = connect({ path: socketPath, allowHalfOpen: true });
+      let [answer, isBroken, isClosed] = ['', false, false];
+      socket.on('data', (data) => {
+        answer += String(data);
+      });
+      socket.on('error', () => {
+        isBroken = true;
+      });
+      socket.on('end', () => {
+        isClosed = true;
+      });
+      socket.write(head(path));
+      await waitUntil(() => answer.includes('No such thing'));
+      for (let i = 0; i < 100; i++) socket.write(chunk);
+      await sleep(50);
+      assert.equal(isBroken, false, 'the connection takes what the client still has to say');
+      socket.write('0\r\n\r\n');
+      await waitUntil(() => isClosed);
+      socket.destroy();
+    }
+  });
+
   it('hide the text of a bug', async () => {
     const answer = await raw(get('/bug'));
     assert.match(answer, /^HTTP\/1.1 500 /);

@@ -14,6 +14,7 @@ import {
 } from '#engine/protocol/index.ts';
 import { HttpRequestContext } from './context.ts';
 import { releaseWhenRead, returnEarlyInput } from './hijack.ts';
+import { closeWhenBothEnd, discardRest, hasBody } from './linger.ts';
 import { listenOn } from './listen.ts';
 import { parseQuery } from './query.ts';
 import { runInScope } from './scope.ts';
@@ -153,6 +154,7 @@ class HttpEngineServer implements EngineServer {
       if (redirectUnclean(target, response)) return;
       const { route, params, path, apiVersion } = this.#match(request.method ?? 'GET', target.path);
       if (route.hijacks === true && upgrade === undefined) await releaseWhenRead(request, response);
+      else if (upgrade === undefined && !keepAlive && hasBody(request)) closeWhenBothEnd(request, response);
       context = new HttpRequestContext({
         request,
         response,
@@ -253,20 +255,6 @@ function followClient(
 
 function destroyAll(sockets: Iterable<Socket>): void {
   for (const socket of sockets) socket.destroy();
-}
-
-/** How long a client may go on sending a body that nobody wants. */
-const DISCARD_MS = 30_000;
-
-/**
- * Reads away what the client is still sending: closing at once would reset the connection, and the client would see a
- * broken pipe in place of the error.
- */
-function discardRest(request: IncomingMessage): void {
-  request.resume();
-  const timer = setTimeout(() => request.socket.destroy(), DISCARD_MS);
-  timer.unref();
-  request.once('close', () => clearTimeout(timer));
 }
 
 interface Target {
