@@ -57,10 +57,10 @@ export class CacheRows {
     this.#db.run('DELETE FROM build_cache WHERE cache_key = ?', key);
   }
 
-  /** Writes everything in one transaction, which `also` joins. */
+  /** Writes everything in one transaction, which `also` joins. A power loss may take it: then steps are run again. */
   flush(also: () => void = () => undefined): void {
     const now = Date.now();
-    this.#db.transaction(() => {
+    const write = (): void => {
       for (const row of this.#pending.values()) this.#write(row, now);
       for (const [position, key] of this.#pendingPositions) {
         this.#db.run(
@@ -74,7 +74,8 @@ export class CacheRows {
       for (const key of this.#used)
         this.#db.run('UPDATE build_cache SET used_at = ? WHERE cache_key = ?', now, key);
       also();
-    });
+    };
+    this.#db.transaction(write, { durable: false });
     this.#pending.clear();
     this.#pendingPositions.clear();
     this.#used.clear();

@@ -32,8 +32,7 @@ export async function registerLayers(
   },
 ): Promise<void> {
   const { base, layers } = await collectLayers(state);
-  // One transaction: each would wait for the disk.
-  store.db.transaction(() => {
+  const register = (): void => {
     let chainId: ChainId | undefined = base?.base?.chainIds.at(-1);
     for (const { info, snapshot } of layers) {
       chainId = extendChain(chainId, info.diffId);
@@ -48,7 +47,8 @@ export async function registerLayers(
         { chainId },
       );
     }
-  });
+  };
+  store.db.transaction(register, { durable: false }); // the image that is added next makes it durable
 }
 
 async function collectLayers(

@@ -86,7 +86,7 @@ async function getManifest(
   if (document.bytes.byteLength !== descriptor.size)
     throw sizeMismatch('manifest', descriptor, document.bytes.byteLength);
   if (lease !== undefined && algorithmOf(descriptor.digest) === 'sha256')
-    await content.putBlob(document.bytes);
+    await content.putBlob(document.bytes, { durable: false });
   return document;
 }
 
@@ -121,7 +121,8 @@ export async function getConfig(
       'invalid_argument',
       `layers from manifest don't match image configuration: ${layers.length} layers, ${decoded.value.rootfs.diff_ids.length} diffIDs`,
     );
-  if (!held && lease !== undefined && algorithmOf(config.digest) === 'sha256') await content.putBlob(bytes);
+  if (!held && lease !== undefined && algorithmOf(config.digest) === 'sha256')
+    await content.putBlob(bytes, { durable: false });
   return { ...decoded, digest: config.digest };
 }
 

@@ -16,6 +16,9 @@ import type { TransferContext } from './shared.ts';
 const FRUITLESS_ATTEMPTS = 5;
 const OPEN_WAIT_ATTEMPTS = 50;
 
+/** Nobody waits for the disk before the image is added: that settles everything at once. */
+const UNSYNCED = { durable: false };
+
 /** A layer of the image that is being pulled. */
 export interface PulledLayer {
   readonly descriptor: Descriptor;
@@ -51,17 +54,18 @@ async function download(
   await using ingest = await openFreeIngest(() => content.openIngest(descriptor.digest), signal);
   if (ingest.offset > descriptor.size) await ingest.truncate();
   const resumed = ingest.offset > 0;
+  const expected = { digest: descriptor.digest, sizeBytes: descriptor.size };
   try {
     await fill(ingest, repository, descriptor, progress, signal);
     report({ id, status: 'Verifying Checksum' });
-    await ingest.commit({ digest: descriptor.digest, sizeBytes: descriptor.size });
+    await ingest.commit(expected, UNSYNCED);
   } catch (error) {
     if (!hasCode(error, 'data_loss') || !resumed) throw layerFailure(error, descriptor);
     // The bytes an earlier pull left may be the wrong ones: once more, from the beginning.
     await using fresh = await content.openIngest(descriptor.digest);
     await fresh.truncate();
     await fill(fresh, repository, descriptor, progress, signal);
-    await fresh.commit({ digest: descriptor.digest, sizeBytes: descriptor.size }).catch((again: unknown) => {
+    await fresh.commit(expected, UNSYNCED).catch((again: unknown) => {
       throw layerFailure(again, descriptor);
     });
   }

@@ -173,10 +173,13 @@ async function nameImage(
 ): Promise<{ image: Image; changed: boolean }> {
   const { images } = context;
   const before = images.findImage(formatCanonical(named));
-  const added = await images.addImage({ configBytes: config.bytes, manifest: resolved.descriptor });
   for (const { diffId, descriptor } of layers) images.addLayerBlob(diffId, descriptor);
   const { registry, repository } = named;
-  images.addRepoDigest({ registry, repository, digest: resolved.topDigest }, added.id);
-  if (named.tag !== undefined && named.digest === undefined) images.tagImage(named, added.id);
-  return { image: images.getImage(added.id), changed: before?.id !== added.id };
+  const added = await images.addImage({
+    configBytes: config.bytes,
+    manifest: resolved.descriptor,
+    repoDigests: [{ registry, repository, digest: resolved.topDigest }],
+    ...(named.tag !== undefined && named.digest === undefined ? { tags: [named] } : {}),
+  });
+  return { image: added, changed: before?.id !== added.id };
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { mount, unmount } from '#base/posix/index.ts';
 import { digestOf, hexOf } from '#oci/digest/index.ts';
-import { openDatabase } from '#store/metadata/index.ts';
+import { dropLostRows, openDatabase } from '#store/metadata/index.ts';
 import { createContentStore, DigestMismatchError } from './index.ts';
 import type { ContentStore } from './types.ts';
 
@@ -140,6 +140,29 @@ test('the writer may reuse its buffer', () =>
       await ingest.write(buffer);
     }
     await ingest.commit({ digest: digestOf(Buffer.concat(whole)) });
+  }));
+
+test('an ingest that does not wait for the disk is lost with its boot, and comes back whole', () =>
+  withStore(async ({ content, root, reopen }) => {
+    const bytes = randomBytes(2_000_000);
+    const digest = digestOf(bytes);
+    await using ingest = await content.openIngest('soon');
+    await ingest.write(bytes);
+    await ingest.commit({ digest }, { durable: false });
+    await using other = await content.openIngest('now');
+    await other.write(Buffer.from('durable'));
+    await other.commit({ digest: digestOf('durable') });
+    const after = await reopen(); // a kill is survived
+    assert.deepEqual(await readAll(after, digest), bytes);
+    const db = openDatabase(join(root, 'state.db'));
+    assert.deepEqual(dropLostRows(db, 'boot-2').digests, [digest]);
+    db.close();
+    assert.equal(after.findBlob(digest), undefined);
+    assert.ok(after.findBlob(digestOf('durable')));
+    await using again = await after.openIngest('again');
+    await again.write(bytes);
+    await again.commit({ digest });
+    assert.deepEqual(await readAll(after, digest), bytes);
   }));
 
 test('a ref has one writer, two refs of one digest end as one blob', () =>

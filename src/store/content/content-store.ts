@@ -79,7 +79,8 @@ class ContentFolder implements ContentStore {
     try {
       await rename(path, target);
       if (durable) await syncPath(dirname(target));
-      this.#db.run(
+      const write = durable ? this.#db.run : this.#db.runSoon;
+      write(
         `INSERT INTO blobs (digest, size, created_at, unsynced_boot) VALUES (?, ?, ?, ?)
          ON CONFLICT (digest) DO UPDATE SET size = excluded.size, created_at = excluded.created_at,
            unsynced_boot = excluded.unsynced_boot`,
@@ -101,7 +102,7 @@ class ContentFolder implements ContentStore {
     const wanted = durable ? 'AND unsynced_boot IS NULL' : '';
     const sql = `UPDATE blobs SET created_at = ? WHERE digest = ? ${wanted}`;
     // After a power loss nobody is left who needs the grace.
-    return this.#db.transaction(() => this.#db.run(sql, Date.now(), digest), { durable: false }) > 0;
+    return this.#db.runSoon(sql, Date.now(), digest) > 0;
   }
 
   async openIngest(ref: string): Promise<Ingest> {
@@ -115,7 +116,7 @@ class ContentFolder implements ContentStore {
         ref,
         path: this.#ingestPath(ref),
         hasher: this.#hasher,
-        publish: (file, blob) => this.#publish(file, blob),
+        publish: (file, blob, options) => this.#publish(file, blob, options),
         onClose,
       });
     } catch (error) {
@@ -198,6 +199,10 @@ class ContentFolder implements ContentStore {
 
   dropFile(digest: Digest): void {
     if (this.findBlob(digest) !== undefined || this.#publishing.has(digest)) return;
+    this.#db.afterCommit(() => this.#bury(digest));
+  }
+
+  #bury(digest: Digest): void {
     const grave = join(this.#ingestDir, `trash-${randomBytes(12).toString('hex')}`);
     try {
       // In one turn of the event loop with the check above, so that no new blob of this digest can come in between.

@@ -11,8 +11,12 @@ const BATCH_BYTES = 1024 * 1024;
 /** Blobs up to this are hashed where they are; larger ones by the hash thread. */
 const INLINE_LIMIT_BYTES = 1024 * 1024;
 
-/** Gives a verified, synced temporary file its final name and its row. */
-export type Publish = (path: string, blob: { digest: Digest; sizeBytes: number }) => Promise<BlobInfo>;
+/** Gives a verified temporary file, synced if durable, its final name and its row. */
+export type Publish = (
+  path: string,
+  blob: { digest: Digest; sizeBytes: number },
+  options: { readonly durable: boolean },
+) => Promise<BlobInfo>;
 
 /** Opens the file of an ingest, at its end. `onClose` is called once. */
 export async function openIngestFile(options: {
@@ -86,7 +90,10 @@ class IngestFile implements Ingest {
     this.#inline = createHash('sha256');
   }
 
-  async commit(expected: { readonly digest: Digest; readonly sizeBytes?: number }): Promise<BlobInfo> {
+  async commit(
+    expected: { readonly digest: Digest; readonly sizeBytes?: number },
+    { durable = true }: { readonly durable?: boolean } = {},
+  ): Promise<BlobInfo> {
     this.#assertOpen();
     await this.#flush();
     const size = this.#written;
@@ -104,9 +111,8 @@ class IngestFile implements Ingest {
       throw new DigestMismatchError({ expected: expected.digest, actual, readBytes: size });
     }
     try {
-      await this.#handle.sync();
-      const blob = await this.#publish(this.#path, { digest: expected.digest, sizeBytes: size });
-      return blob;
+      if (durable) await this.#handle.sync();
+      return await this.#publish(this.#path, { digest: expected.digest, sizeBytes: size }, { durable });
     } catch (error) {
       throw diskError(error, `cannot store blob ${expected.digest}`);
     } finally {

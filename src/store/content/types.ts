@@ -1,7 +1,7 @@
 import type { ByteStream } from '#base/bytes/types.ts';
 import type { Digest, DigestAlgorithm } from '#oci/digest/index.ts';
 
-/** A blob the store has: it has a row, so it is whole, verified and durable. */
+/** A blob the store has: it has a row, so it is whole, verified and durable, or will be before anyone is told of it. */
 export interface BlobInfo {
   readonly digest: Digest;
   readonly sizeBytes: number;
@@ -18,9 +18,13 @@ export interface Ingest extends AsyncDisposable {
   truncate(): Promise<void>;
   /**
    * Verifies, syncs, renames, syncs the folder, adds the row; in that order. A blob that exists already is kept.
+   * `durable: false` leaves the syncs to `Durability.settle`, as in `putBlob`.
    * @throws {DigestMismatchError} and the bytes are dropped.
    */
-  commit(expected: { readonly digest: Digest; readonly sizeBytes?: number }): Promise<BlobInfo>;
+  commit(
+    expected: { readonly digest: Digest; readonly sizeBytes?: number },
+    options?: { readonly durable?: boolean },
+  ): Promise<BlobInfo>;
 }
 
 /** Blobs by digest under `content/` (an OCI image layout). Nothing reads a blob that has no row. */

@@ -79,7 +79,7 @@ class BlobSources {
   }
 
   add(blob: Digest, source: { readonly registry: string; readonly repository: string }): void {
-    this.#db.run(
+    this.#db.runSoon(
       `INSERT INTO blob_sources (digest, registry, repository, seen_at) VALUES (?, ?, ?, ?)
        ON CONFLICT (digest, registry, repository) DO UPDATE SET seen_at = excluded.seen_at`,
       blob,

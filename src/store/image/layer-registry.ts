@@ -54,7 +54,7 @@ export class LayerRegistry {
         },
       );
     }
-    this.#db.transaction(() => {
+    const insert = (): void => {
       this.#db.run(
         `INSERT INTO layers (diff_id, tar_size, content_size, index_digest, created_at) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (diff_id) DO UPDATE SET created_at = excluded.created_at`,
@@ -69,7 +69,8 @@ export class LayerRegistry {
         chainId,
         layer.diffId,
       );
-    });
+    };
+    this.#db.transaction(insert, { durable: false }); // adding the image makes it durable
   }
 
   listBlobs(diffId: DiffId): readonly Descriptor[] {
@@ -79,7 +80,7 @@ export class LayerRegistry {
   }
 
   addBlob(diffId: DiffId, { digest, mediaType, size }: Descriptor): void {
-    this.#db.run(
+    this.#db.runSoon(
       `INSERT INTO layer_blobs (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?)
        ON CONFLICT (diff_id, digest) DO NOTHING`,
       diffId,
@@ -195,7 +196,8 @@ export class LayerRegistry {
     path: string,
     blob: { readonly digest: Digest; readonly sizeBytes: number },
   ): Promise<Descriptor> {
-    const { digest, sizeBytes } = await this.#content.adoptFile(path, blob);
+    // A power loss may take it: it is made again then.
+    const { digest, sizeBytes } = await this.#content.adoptFile(path, blob, { durable: false });
     const descriptor = { digest, mediaType: MEDIA_OF[format], size: sizeBytes };
     this.addBlob(diffId, descriptor);
     return descriptor;

@@ -30,7 +30,7 @@ export class ImageRemoval {
   readonly #images: ImageReader;
   readonly #reclaimer: Reclaimer;
   readonly #options: RemovalOptions;
-  readonly #steps: RemovalStep[] = [];
+  #steps: RemovalStep[] = [];
 
   constructor(db: Database, images: ImageReader, reclaimer: Reclaimer, options: RemovalOptions) {
     this.#db = db;
@@ -40,6 +40,11 @@ export class ImageRemoval {
   }
 
   run(nameOrId: string): readonly RemovalStep[] {
+    return this.#db.transaction(() => this.#run(nameOrId));
+  }
+
+  #run(nameOrId: string): readonly RemovalStep[] {
+    this.#steps = []; // a transaction may be tried again
     const id = this.#images.getId(nameOrId); // no more of it is read: a damaged image can be removed
     const isById = id.startsWith(nameOrId) || id.startsWith(`sha256:${nameOrId}`);
     const isFinished = isById ? this.#untagForId(id) : this.#untag(id, nameOrId);

@@ -87,12 +87,13 @@ export interface ImageStore {
   /** The layer of a diffID, with where its bytes can come from. */
   findLayer(diffId: DiffId): Layer | undefined;
   /**
-   * Registers a layer: its snapshot is committed under `chainId`. Idempotent.
+   * Registers a layer: its snapshot is committed under `chainId`. Idempotent; durable with the image that is added next.
    * @throws {CodedError} `failed_precondition` when there is no such snapshot.
    */
   addLayer(layer: Layer, snapshot: { readonly chainId: ChainId }): void;
   /** Known compressed forms of a layer, whether the bytes are still here or not. */
   listLayerBlobs(diffId: DiffId): readonly Descriptor[];
+  /** What a power loss may forget until an image is added. */
   addLayerBlob(diffId: DiffId, descriptor: Descriptor): void;
   /** The diffID of a compressed blob seen before. */
   findDiffId(blob: Digest): DiffId | undefined;

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { DiffId, Digest } from '#oci/digest/index.ts';
 import type { ContentStore } from '#store/content/types.ts';
-import type { Database } from '#store/metadata/index.ts';
+import type { Database, Row } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import { isBlobClaimed, isSnapshotClaimed, listUnclaimedBlobs } from './claims.ts';
 import { deleteBlobRow, dropExpiredLeases, removeChainRows, removeLayerRow } from './reclaim.ts';
@@ -103,17 +103,21 @@ async function collectBlobs({ db, content, before, signal }: Collection): Promis
   let after = '';
   for (;;) {
     const rows = listUnclaimedBlobs(db, after, before, WINDOW);
-    for (const row of rows) {
-      const digest = row['digest'] as Digest;
-      after = digest;
-      if (Number(row['garbage']) !== 1 || isBlobClaimed(db, digest)) continue;
-      deleteBlobRow(db, digest);
-      content.dropFile(digest);
-      freed.count++;
-      freed.bytes += Number(row['size']);
-    }
+    after = String(rows.at(-1)?.['digest'] ?? after);
+    const gone = db.transaction(() => {
+      const garbage = rows.filter((row) => Number(row['garbage']) === 1 && !isBlobClaimed(db, digestIn(row)));
+      for (const row of garbage) deleteBlobRow(db, digestIn(row));
+      return garbage;
+    });
+    for (const row of gone) content.dropFile(digestIn(row));
+    freed.count += gone.length;
+    freed.bytes += gone.reduce((sum, row) => sum + Number(row['size']), 0);
     if (rows.length < WINDOW) return freed;
     await nextTurn();
     signal?.throwIfAborted();
   }
+}
+
+function digestIn(row: Row): Digest {
+  return row['digest'] as Digest;
 }

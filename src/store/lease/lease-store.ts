@@ -25,17 +25,13 @@ export function createLeaseStore(options: LeaseStoreOptions): LeaseStore {
   return {
     createLease: ({ ttlMs, label = '' } = {}) => {
       const id = randomUUID();
-      db.transaction(
-        () =>
-          db.run(
-            'INSERT INTO leases (id, label, created_at, expires_at) VALUES (?, ?, ?, ?)',
-            id,
-            label,
-            Date.now(),
-            ttlMs === undefined ? null : Date.now() + ttlMs,
-          ),
-        // What has no end of its own means nothing to the next process; see `dropProcessLeases`.
-        { durable: ttlMs !== undefined },
+      // A lease keeps what nobody was told of yet; after a power loss the grace is all that is left of it.
+      db.runSoon(
+        'INSERT INTO leases (id, label, created_at, expires_at) VALUES (?, ?, ?, ?)',
+        id,
+        label,
+        Date.now(),
+        ttlMs === undefined ? null : Date.now() + ttlMs,
       );
       return openLease(db, id);
     },
@@ -48,7 +44,7 @@ export function createLeaseStore(options: LeaseStoreOptions): LeaseStore {
       return running;
     },
     dropProcessLeases: () => {
-      db.run('DELETE FROM leases WHERE expires_at IS NULL');
+      db.runSoon('DELETE FROM leases WHERE expires_at IS NULL');
       dropExpiredLeases(db);
     },
     isLeased: ({ kind, key }) =>
@@ -66,10 +62,15 @@ function openLease(db: Database, id: string): Lease {
   return {
     id,
     add: ({ kind, key }) => {
-      db.run('INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) VALUES (?, ?, ?)', id, kind, key);
+      db.runSoon(
+        'INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) VALUES (?, ?, ?)',
+        id,
+        kind,
+        key,
+      );
     },
     [Symbol.asyncDispose]: async () => {
-      db.transaction(() => db.run('DELETE FROM leases WHERE id = ?', id), { durable: false });
+      db.runSoon('DELETE FROM leases WHERE id = ?', id);
     },
   };
 }

@@ -16,12 +16,14 @@ export interface ReclaimerOptions {
 export function createReclaimer({ db, content, snapshots }: ReclaimerOptions): Reclaimer {
   function releaseChains(chainIds: readonly ChainId[]): readonly ChainId[] {
     dropExpiredLeases(db);
-    const released: ChainId[] = [];
-    for (const chainId of chainIds) {
-      if (!releaseChain(chainId)) break;
-      released.push(chainId);
-    }
-    return released;
+    return db.transaction(() => {
+      const released: ChainId[] = [];
+      for (const chainId of chainIds) {
+        if (!releaseChain(chainId)) break;
+        released.push(chainId);
+      }
+      return released;
+    });
   }
 
   function releaseChain(chainId: ChainId): boolean {
@@ -29,7 +31,7 @@ export function createReclaimer({ db, content, snapshots }: ReclaimerOptions): R
     const id = Number(row?.['snapshot_id'] ?? 0);
     const isNeeded = db.get('SELECT 1 FROM image_layers WHERE chain_id = ? LIMIT 1', chainId) !== undefined;
     if (isNeeded || isSnapshotClaimed(db, id) || hasOtherName(id, chainId)) return false;
-    const orphans = db.transaction(() => removeChainRows(db, chainId));
+    const orphans = removeChainRows(db, chainId);
     // A crash here leaves a snapshot that nobody claims: the collector takes it.
     void snapshots.remove(chainId);
     releaseBlobs(orphans);
@@ -50,7 +52,7 @@ export function createReclaimer({ db, content, snapshots }: ReclaimerOptions): R
         .filter((digest) => !isBlobClaimed(db, digest))
         .map((digest) => ({ digest, bytes: deleteBlobRow(db, digest) })),
     );
-    for (const { digest } of gone) content.dropFile(digest);
+    for (const { digest } of gone) content.dropFile(digest); // when the rows are gone for good
     const freed = gone.filter(({ bytes }) => bytes !== undefined);
     return { blobs: freed.length, snapshots: 0, bytes: freed.reduce((sum, { bytes = 0 }) => sum + bytes, 0) };
   }
@@ -84,5 +86,5 @@ export function deleteBlobRow(db: Database, digest: Digest): number | undefined 
 
 /** Leases whose time is over. */
 export function dropExpiredLeases(db: Database): void {
-  db.run('DELETE FROM leases WHERE expires_at < ?', Date.now());
+  db.runSoon('DELETE FROM leases WHERE expires_at < ?', Date.now());
 }

@@ -24,7 +24,7 @@ export interface GcReport {
 
 /** Leases and the collector. GC may run beside pulls, pushes and builds. */
 export interface LeaseStore {
-  /** With `ttlMs` it also outlives a restart, until then; without, it ends with the process at the latest. */
+  /** With `ttlMs` it also outlives a restart of the engine, until then; without, it ends with the process at the latest. */
   createLease(options?: { readonly ttlMs?: number; readonly label?: string }): Lease;
   /**
    * Removes what neither an image, a container, the build cache nor a lease needs and what is older than the grace.

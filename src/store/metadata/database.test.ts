@@ -58,6 +58,46 @@ test('only a transaction that asks for it goes without waiting for the disk, and
     );
   }));
 
+test('what is run soon does not wait for the disk, and joins an open transaction', () =>
+  withDatabase((db) => {
+    assert.equal(db.runSoon(BLOB, 'a', null), 1);
+    assert.throws(() =>
+      db.transaction(() => {
+        db.runSoon(BLOB, 'b', null);
+        throw new Error('stop');
+      }),
+    );
+    assert.deepEqual(
+      db.all('SELECT digest FROM blobs').map((row) => row['digest']),
+      ['a'],
+    );
+  }));
+
+test('what follows a commit happens after it, once, and never after a throw', () =>
+  withDatabase((db, dir) => {
+    const seen: string[] = [];
+    const reader = openDatabase(join(dir, 'state.db'));
+    const note = (name: string) => (): void => {
+      const committed = reader.all('SELECT digest FROM blobs').map((row) => row['digest']);
+      seen.push(`${name} sees ${committed.join()}`);
+    };
+    db.transaction(() => {
+      db.run(BLOB, 'a', null);
+      db.transaction(() => db.afterCommit(note('first')));
+      db.afterCommit(note('second'));
+      assert.deepEqual(seen, []);
+    });
+    assert.throws(() =>
+      db.transaction(() => {
+        db.afterCommit(note('never'));
+        throw new Error('stop');
+      }),
+    );
+    db.afterCommit(note('now'));
+    reader.close();
+    assert.deepEqual(seen, ['first sees a', 'second sees a', 'now sees a']);
+  }));
+
 test('a database of a newer version and one that is no database are refused', () =>
   withDatabase((db, dir) => {
     db.run('PRAGMA user_version = 9999');

@@ -22,6 +22,10 @@ export interface Database {
   iterate(sql: string, ...values: Value[]): Iterable<Row>;
   /** Runs a statement; returns the number of changed rows. */
   run(sql: string, ...values: Value[]): number;
+  /** As `run` in a transaction that is not durable: for what nobody was told of yet, or what a power loss may take. */
+  runSoon(sql: string, ...values: Value[]): number;
+  /** Calls `action` when the open transaction has been committed, or now when none is open: files go after their rows. */
+  afterCommit(action: () => void): void;
   /**
    * Runs `body` in one IMMEDIATE transaction; a throw rolls back. Nested calls join the outer transaction. With
    * `durable: false` it survives a kill at once, and a power loss once any later durable transaction has returned: the
@@ -79,6 +83,7 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
   const statements = new Map<string, StatementSync>();
   let depth = 0;
   let isOuterDurable = true;
+  let followUps: (() => void)[] = [];
   const prepare = (sql: string): StatementSync => {
     let statement = statements.get(sql);
     if (statement === undefined) {
@@ -87,12 +92,17 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
     }
     return statement;
   };
-  return {
+  const database: Database = {
     get: (sql, ...values) => prepare(sql).get(...values) as Row | undefined,
     all: (sql, ...values) => prepare(sql).all(...values) as Row[],
     // A statement that is being iterated cannot be reused by a nested query: give it one of its own.
     iterate: (sql, ...values) => db.prepare(sql).iterate(...values) as Iterable<Row>,
     run: (sql, ...values) => withRoom(() => Number(prepare(sql).run(...values).changes)),
+    runSoon: (sql, ...values) => database.transaction(() => database.run(sql, ...values), { durable: false }),
+    afterCommit: (action) => {
+      if (depth > 0) followUps.push(action);
+      else action();
+    },
     transaction(body, { durable = true } = {}) {
       if (depth > 0) {
         if (durable && !isOuterDurable)
@@ -102,15 +112,19 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
       // NORMAL leaves out the wait at the commit; it cannot be changed inside a transaction.
       if (!durable) db.exec('PRAGMA synchronous = NORMAL');
       isOuterDurable = durable;
+      let result: ReturnType<typeof body>;
       try {
-        return withRoom(() => runTransaction(body));
+        result = withRoom(() => runTransaction(body));
       } finally {
         isOuterDurable = true;
         if (!durable) db.exec('PRAGMA synchronous = FULL');
       }
+      for (const action of followUps.splice(0)) action();
+      return result;
     },
     close: () => db.close(),
   };
+  return database;
 
   /** Runs `write`; when the disk is full, once more with the room that was kept for it. */
   function withRoom<T>(write: () => T): T {
@@ -135,6 +149,7 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
       return result;
     } catch (error) {
       if (db.isTransaction) db.exec('ROLLBACK');
+      followUps = [];
       throw error;
     } finally {
       depth--;

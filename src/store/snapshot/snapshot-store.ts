@@ -93,14 +93,9 @@ class SnapshotFolder implements SnapshotStore {
       });
     }
     const parentId = parent === undefined ? undefined : idOf(this.#getNamedRow(parent));
-    const id = idOf(
-      this.#db.get(
-        'INSERT INTO snapshots (parent_id, key, created_at) VALUES (?, ?, ?) RETURNING id',
-        parentId ?? null,
-        key,
-        Date.now(),
-      ) as Row,
-    );
+    const sql = 'INSERT INTO snapshots (parent_id, key, created_at) VALUES (?, ?, ?) RETURNING id';
+    const insert = (): Row => this.#db.get(sql, parentId ?? null, key, Date.now()) as Row;
+    const id = idOf(this.#db.transaction(insert, { durable: false }));
     try {
       await this.#driver.createTree(id, this.#stackOf(parentId));
     } catch (error) {
@@ -175,7 +170,7 @@ class SnapshotFolder implements SnapshotStore {
       return existing;
     }
     this.#driver.sealTree(id);
-    this.#db.transaction(() => {
+    const commitRow = (): void => {
       if (options.parent !== undefined) this.#rebase(id, options.parent);
       this.#db.run(
         'UPDATE snapshots SET committed = 1, key = NULL, size = ?, created_at = ?, unsynced_boot = ? WHERE id = ?',
@@ -185,7 +180,8 @@ class SnapshotFolder implements SnapshotStore {
         id,
       );
       this.#db.run('INSERT INTO snapshot_names (name, snapshot_id) VALUES (?, ?)', name, id);
-    });
+    };
+    this.#db.transaction(commitRow, { durable: false }); // `settle` waits for the disk, here or later
     if (isDurable) await this.#durability.settle();
     else if (sizeBytes >= EARLY_SYNC_BYTES) this.#durability.startEarly();
     return this.#committedOf(name, this.#getNamedRow(name));
@@ -194,7 +190,7 @@ class SnapshotFolder implements SnapshotStore {
   #keepExisting(name: string, activeId: number): CommittedSnapshot | undefined {
     const row = this.#namedRow(name);
     if (row === undefined) return undefined;
-    this.#db.run('UPDATE snapshots SET created_at = ? WHERE id = ?', Date.now(), idOf(row)); // gc's grace starts anew
+    this.#db.runSoon('UPDATE snapshots SET created_at = ? WHERE id = ?', Date.now(), idOf(row)); // gc's grace starts anew
     this.#dropTree(activeId);
     return this.#committedOf(name, row);
   }
@@ -220,18 +216,23 @@ class SnapshotFolder implements SnapshotStore {
 
   addName(name: string, alias: string): void {
     const id = idOf(this.#getNamedRow(name));
-    this.#db.run(
+    this.#db.runSoon(
       'INSERT INTO snapshot_names (name, snapshot_id) VALUES (?, ?) ON CONFLICT (name) DO NOTHING',
       alias,
       id,
     );
   }
 
-  /** Row first: a tree without a row does not exist, and the next start drops it. */
+  /**
+   * Row first: a tree without a row does not exist, and the next start drops it. The row of an active snapshot need not be gone
+   * for good: one that a power loss brings back is claimed by nobody.
+   */
   #dropTree(id: number): void {
-    this.#db.run('DELETE FROM snapshots WHERE id = ?', id);
-    this.#driver.forgetTree(id);
-    this.#trash.throwAway(`${this.#root}/${id}`);
+    this.#db.runSoon('DELETE FROM snapshots WHERE id = ?', id);
+    this.#db.afterCommit(() => {
+      this.#driver.forgetTree(id);
+      this.#trash.throwAway(`${this.#root}/${id}`);
+    });
   }
 
   async remove(keyOrName: string): Promise<void> {
