@@ -8,18 +8,23 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Watched } from './memory-sampler.ts';
 
 const SUITE = 'trixie';
 /** A bridge of its own: another Docker on this host keeps docker0. */
 const PEER_BRIDGE = 'slipwaybench0';
 const PACKAGES = 'docker.io,docker-cli,containerd,runc,iptables,iproute2,ca-certificates';
 
+/** Names of the processes of each engine and of what it starts for its own work; its shims and containers are no part of it. */
+const PEER_PROCESSES = '^(dockerd|containerd|docker-.*|exe|unpigz|unxz|xz|gzip)$';
+const OUR_PROCESSES = '^(node.*|MainThread|slipway.*|igzip|gzip|zstd|xz)$';
+
 /** A running engine to measure: where its socket is, and the processes that make it up. */
 export interface EngineUnderTest {
   readonly name: string;
   readonly socket: string;
-  /** Process ids whose memory counts. */
-  pids(): number[];
+  /** Processes whose memory counts. */
+  readonly processes: Omit<Watched, 'side'>;
   stop(): Promise<void>;
 }
 
@@ -86,7 +91,7 @@ exec dockerd --data-root /data --exec-root /run/docker -H unix:///sock/docker.so
   return {
     name: 'dockerd',
     socket,
-    pids: () => processTree(child.pid ?? 0).filter((pid) => /^(dockerd|containerd)$/.test(nameOf(pid))),
+    processes: { pid: child.pid ?? 0, names: PEER_PROCESSES },
     stop: async () => {
       await stopChild(child);
       spawnSync('ip', ['link', 'del', PEER_BRIDGE]);
@@ -112,10 +117,7 @@ export async function startSlipway(program: string, dir: string): Promise<Engine
   return {
     name: 'slipway',
     socket,
-    pids: () =>
-      [...processTree(child.pid ?? 0), ...processesOf(join(dir, 'exec'))].filter((pid) =>
-        /node|MainThread|slipway/.test(nameOf(pid)),
-      ),
+    processes: { pid: child.pid ?? 0, path: join(dir, 'exec'), names: OUR_PROCESSES },
     stop: () => stopChild(child),
   };
 }
@@ -169,32 +171,4 @@ async function stopChild(child: ChildProcess): Promise<void> {
   child.kill('SIGTERM');
   await Promise.race([once(child, 'exit'), sleep(15_000)]);
   if (child.exitCode === null) child.kill('SIGKILL');
-}
-
-/** A process and everything below it. */
-export function processTree(pid: number): number[] {
-  const children = readText(`/proc/${pid}/task/${pid}/children`)
-    .trim()
-    .split(/\s+/)
-    .filter(Boolean)
-    .map(Number);
-  return [pid, ...children.flatMap(processTree)];
-}
-
-/** Processes whose command line names `path`: what has left the tree, such as the keeper. */
-function processesOf(path: string): number[] {
-  const listed = spawnSync('pgrep', ['-f', path], { encoding: 'utf8' }).stdout ?? '';
-  return listed.trim().split('\n').filter(Boolean).map(Number);
-}
-
-function nameOf(pid: number): string {
-  return readText(`/proc/${pid}/comm`).trim();
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -2,14 +2,17 @@
  * npm run bench -- [--json FILE] [--only run,build,…] [--runs N] [--cache DIR]
  * Measures Slipway against its peers in one run, prints a table with ratios, writes JSON.
  */
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { cliCases } from './cli-cases.ts';
 import { type BenchContext, type CaseResult, ENGINE_CASES, loadBase } from './engine-cases.ts';
 import { command, figuresOf, heldBytes } from './measure.ts';
+import { findProcesses, type Peaks, type Watched } from './memory-sampler.ts';
 import { type EngineUnderTest, ensurePeerRoot, startDockerd, startSlipway } from './peers.ts';
 
 /** Helpers that wait for more work have gone by then. */
@@ -61,21 +64,25 @@ async function measureEngines(): Promise<void> {
   const peer = await startDockerd(root, join(dir, 'peer'));
   try {
     let engines = 0;
-    const startFresh = (): Promise<EngineUnderTest> => startSlipway(program, join(dir, `fresh${++engines}`));
+    const startFresh = async (): Promise<EngineUnderTest> => {
+      const fresh = await startSlipway(program, join(dir, `fresh${++engines}`));
+      memory.add('ours', fresh);
+      return fresh;
+    };
     const context: BenchContext = { ours, peer, startFresh, dir, runs: Number(values.runs), log };
     await loadBase(context);
     if (wanted.includes('cli') || wanted.includes('memory')) {
       log('waiting for both engines to be idle');
       await delay(IDLE_AFTER_MS);
     }
-    const memory = watchMemory(ours, peer);
+    const memory = new MemoryWatch(ours, peer);
     if (wanted.includes('cli')) results.push(...(await cliCases(context, here)));
     for (const name of engineCases) {
       log(`case ${name}`);
       if (name === 'tutorial') makeDebianBase(join(dir, 'debian.tar'));
       results.push(...((await ENGINE_CASES[name]?.(context)) ?? []));
     }
-    results.push(...memory());
+    results.push(...(await memory.stop()));
   } finally {
     await ours.stop();
     await peer.stop();
@@ -89,28 +96,38 @@ async function measureRegistry(): Promise<void> {
   results.push(...(await runRegistryBench({ program: join(here, 'dist/package/bin/slipway'), log })));
 }
 
-/** Memory now, when both are idle, and the peak over all cases, sampled ten times a second. */
-function watchMemory(ours: EngineUnderTest, peer: EngineUnderTest): () => CaseResult[] {
-  const sample = (engine: EngineUnderTest): number => heldBytes(engine.pids()) / 2 ** 20;
-  const idle = { ours: sample(ours), peer: sample(peer) };
-  const peak = { ...idle };
-  const timer = setInterval(() => {
-    peak.ours = Math.max(peak.ours, sample(ours));
-    peak.peer = Math.max(peak.peer, sample(peer));
-  }, 200);
-  return () => {
-    clearInterval(timer);
-    const row = (name: string, values: { readonly ours: number; readonly peer: number }): CaseResult => ({
+/** Memory while both are idle, and the peak of everything that is run until it is stopped. */
+class MemoryWatch {
+  readonly #worker = new Worker(new URL('./memory-sampler.ts', import.meta.url));
+  readonly #idle: Peaks;
+
+  constructor(ours: EngineUnderTest, peer: EngineUnderTest) {
+    const held = (side: Watched['side'], { processes }: EngineUnderTest): number =>
+      heldBytes(findProcesses({ side, ...processes }));
+    this.#idle = { ours: held('ours', ours), peer: held('peer', peer) };
+    this.add('ours', ours);
+    this.add('peer', peer);
+  }
+
+  /** One more engine of a side. */
+  add(side: Watched['side'], { processes }: EngineUnderTest): void {
+    this.#worker.postMessage({ watch: { side, ...processes } });
+  }
+
+  async stop(): Promise<readonly CaseResult[]> {
+    this.#worker.postMessage('stop');
+    const [peaks] = (await once(this.#worker, 'message')) as [Peaks];
+    const row = (name: string, values: Peaks): CaseResult => ({
       case: name,
       unit: 'MiB',
-      ours: figuresOf([values.ours]),
-      peer: figuresOf([values.peer]),
+      ours: figuresOf([values.ours / 2 ** 20]),
+      peer: figuresOf([values.peer / 2 ** 20]),
       ratio: values.ours / values.peer,
       goal: 1,
       higherIsBetter: false,
     });
-    return [row('memory (PSS): engine idle', idle), row('memory (PSS): engine peak', peak)];
-  };
+    return [row('memory (PSS): engine idle', this.#idle), row('memory (PSS): engine peak', peaks)];
+  }
 }
 
 function makeDebianBase(out: string): void {
