@@ -2,17 +2,15 @@
  * npm run bench -- [--json FILE] [--only run,build,…] [--runs N] [--cache DIR]
  * Measures Slipway against its peers in one run, prints a table with ratios, writes JSON.
  */
-import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, tmpdir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Worker } from 'node:worker_threads';
 import { cliCases } from './cli-cases.ts';
 import { type BenchContext, type CaseResult, ENGINE_CASES, loadBase } from './engine-cases.ts';
-import { command, figuresOf, heldBytes } from './measure.ts';
-import { findProcesses, type Peaks, type Watched } from './memory-sampler.ts';
+import { command } from './measure.ts';
+import { MemoryWatch } from './memory-watch.ts';
 import { type EngineUnderTest, ensurePeerRoot, startDockerd, startSlipway } from './peers.ts';
 
 /** Helpers that wait for more work have gone by then. */
@@ -94,40 +92,6 @@ async function measureRegistry(): Promise<void> {
   log('case registry');
   const { runRegistryBench } = await import('./registry.ts');
   results.push(...(await runRegistryBench({ program: join(here, 'dist/package/bin/slipway'), log })));
-}
-
-/** Memory while both are idle, and the peak of everything that is run until it is stopped. */
-class MemoryWatch {
-  readonly #worker = new Worker(new URL('./memory-sampler.ts', import.meta.url));
-  readonly #idle: Peaks;
-
-  constructor(ours: EngineUnderTest, peer: EngineUnderTest) {
-    const held = (side: Watched['side'], { processes }: EngineUnderTest): number =>
-      heldBytes(findProcesses({ side, ...processes }));
-    this.#idle = { ours: held('ours', ours), peer: held('peer', peer) };
-    this.add('ours', ours);
-    this.add('peer', peer);
-  }
-
-  /** One more engine of a side. */
-  add(side: Watched['side'], { processes }: EngineUnderTest): void {
-    this.#worker.postMessage({ watch: { side, ...processes } });
-  }
-
-  async stop(): Promise<readonly CaseResult[]> {
-    this.#worker.postMessage('stop');
-    const [peaks] = (await once(this.#worker, 'message')) as [Peaks];
-    const row = (name: string, values: Peaks): CaseResult => ({
-      case: name,
-      unit: 'MiB',
-      ours: figuresOf([values.ours / 2 ** 20]),
-      peer: figuresOf([values.peer / 2 ** 20]),
-      ratio: values.ours / values.peer,
-      goal: 1,
-      higherIsBetter: false,
-    });
-    return [row('memory (PSS): engine idle', this.#idle), row('memory (PSS): engine peak', peaks)];
-  }
 }
 
 function makeDebianBase(out: string): void {
