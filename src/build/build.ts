@@ -39,6 +39,7 @@ import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import { BaseImages } from './images.ts';
 import { Job } from './job.ts';
+import { placeFailure } from './place.ts';
 import { positionsOfPlan } from './positions.ts';
 import { insertRecord } from './record.ts';
 import type { BuildListener, BuildRequest } from './types.ts';
@@ -110,7 +111,9 @@ class Build {
       await job.open();
       imageId = await this.#build(job);
     } catch (error) {
-      failure = this.#request.signal.aborted ? this.#request.signal.reason : (this.#failure?.error ?? error);
+      failure = this.#request.signal.aborted
+        ? this.#request.signal.reason
+        : placeFailure(this.#failure?.error ?? error, this.#failure?.vertex);
       for (const text of this.#quietOutput) this.#listener.onOutput(text);
     } finally {
       this.#stop.abort(new CodedError('aborted', 'the build has ended'));

@@ -223,7 +223,8 @@ test(
           'COPY failed: file not found in build context or excluded by .dockerignore: stat secret: file does not exist',
         help: {
           id: 'build/ignored',
-          cause: '"secret" is in the build context, but line 4 of .dockerignore excludes it: secret',
+          cause:
+            'line 2 of the Dockerfile: "secret" is in the build context, but line 4 of .dockerignore excludes it: secret',
           fix: ['add the line !secret to .dockerignore, or copy another file'],
         },
       });

@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { CodedError, messageOf } from '#base/errors/index.ts';
 import { createLog, type Log } from '#base/log/index.ts';
 import { createEngineServer, type EngineServer } from '#engine/server/core/index.ts';
-import { openEngine } from './engine/engine.ts';
+import { type Engine, openEngine } from './engine/engine.ts';
 import { watchFaults } from './engine/faults.ts';
 import { listListeners } from './engine/listeners.ts';
 import { PRODUCT } from './engine/product.ts';
@@ -43,7 +43,7 @@ async function runDaemon(settings: DaemonSettings): Promise<void> {
   prepareDirectories(settings);
   const listeners = listListeners(settings, log);
   await using engine = await openEngine(settings, log);
-  await using server = serve(engine.routes, settings, log);
+  await using server = serve(engine, settings, log);
   const addresses: string[] = [];
   for (const listener of listeners) addresses.push(await server.listen(listener));
   // Whoever waits for the first of these lines may use every address.
@@ -63,12 +63,13 @@ function ignoreLostReaders(): void {
 }
 
 function serve(
-  routes: Parameters<typeof createEngineServer>[0]['routes'],
+  engine: Pick<Engine, 'routes' | 'explain'>,
   settings: DaemonSettings,
   log: Log,
 ): EngineServer & AsyncDisposable {
   const server = createEngineServer({
-    routes,
+    routes: engine.routes,
+    explain: (error) => engine.explain(error),
     log,
     product: `${PRODUCT}/${VERSION} (linux)`,
     allowedHosts: settings.allowedHosts,

@@ -84,6 +84,21 @@ function isDatabaseFull(error: unknown): boolean {
   return error instanceof Error && 'errcode' in error && error.errcode === SQLITE_FULL;
 }
 
+const DISK_FULL_CODES = ['ENOSPC', 'EDQUOT'];
+const MAX_CAUSES = 16;
+
+/** Whether a failure, or what caused it, is a file system (or a quota) without room. */
+export function isDiskFull(thrown: unknown): boolean {
+  let error = primaryError(thrown);
+  for (let depth = 0; depth < MAX_CAUSES && error instanceof Error; depth++) {
+    if (isDatabaseFull(error)) return true;
+    if (isSystemError(error) && DISK_FULL_CODES.includes(error.code)) return true;
+    if (error instanceof CodedError && error.help?.id === 'disk/full') return true;
+    error = primaryError(error.cause);
+  }
+  return false;
+}
+
 /** The message of any thrown value. */
 export function messageOf(thrown: unknown): string {
   const error = primaryError(thrown);

@@ -40,9 +40,11 @@ class IndexTree implements Tree {
   readonly owner = ROOT_OWNER;
   readonly #top: Node = newNode(directoryEntry(0o755), '');
   readonly #hidden = new Map<string, IgnoreLine>();
+  readonly #matcher: Matcher | undefined;
 
   constructor(root: string, index: string, matcher: Matcher | undefined) {
     this.root = root;
+    this.#matcher = matcher;
     const modes = new Map<string, number>();
     const files = new Map<string, Node>();
     for (const line of index.split('\n')) {
@@ -143,6 +145,10 @@ class IndexTree implements Tree {
     return this.#hidden.get(path);
   }
 
+  leftOutBy(path: string): IgnoreLine | undefined {
+    return this.#node(path) === undefined ? this.#matcher?.match(path) : undefined;
+  }
+
   close(): void {}
 }
 
@@ -231,6 +237,10 @@ class DiskTree implements Tree {
     const fd = this.#open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     if (fd === undefined) throw gone(path);
     return fd;
+  }
+
+  leftOutBy(): undefined {
+    return undefined;
   }
 
   hiddenBy(path: string): IgnoreLine | undefined {

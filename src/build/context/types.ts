@@ -37,6 +37,11 @@ export interface Tree {
   openFile(path: string): number;
   /** The ignore pattern that hides `path`, if one does and the path exists. */
   hiddenBy(path: string): IgnoreLine | undefined;
+  /**
+   * The ignore pattern that kept `path` from being sent, when it is not here: who sends a context leaves out what it
+   * ignores. `undefined` for a tree that is complete.
+   */
+  leftOutBy(path: string): IgnoreLine | undefined;
   close(): void;
 }
 

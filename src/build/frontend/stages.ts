@@ -1,8 +1,9 @@
 /** Which stages there are, what each stands on, and which of them the target needs. */
 import { CodedError, messageOf } from '#base/errors/index.ts';
+import { findSimilar, withSuggestion } from '#base/similar/index.ts';
 import { expand, quote } from '#dockerfile/expand/index.ts';
 import type { Escape } from '#dockerfile/expand/types.ts';
-import { findSimilar, mountFrom, withSuggestion } from '#dockerfile/instruction/index.ts';
+import { mountFrom } from '#dockerfile/instruction/index.ts';
 import type { Dockerfile, Stage, StageInstruction } from '#dockerfile/instruction/types.ts';
 import { DockerfileSyntaxError, locate } from '#dockerfile/text/index.ts';
 import type { LineRange } from '#dockerfile/text/types.ts';

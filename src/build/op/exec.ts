@@ -280,7 +280,8 @@ function failedStep(
         ...(lastErrorLine === undefined ? {} : { lastErrorLine }),
       },
       help: {
-        id: 'build/run-failed',
+        // The system's own words for ENOSPC, which every libc prints.
+        id: /no space left on device/i.test(lastErrorLine ?? '') ? 'disk/full' : 'build/run-failed',
         cause: cause.filter((part) => part !== undefined).join('; '),
         fix: fixesFor(exitCode, oomKilled),
       },

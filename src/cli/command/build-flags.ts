@@ -1,9 +1,11 @@
+import { CodedError } from '#base/errors/index.ts';
+import { parseReference } from '#oci/reference/index.ts';
 import type { Flag } from './types.ts';
 
 /** Flags of `slipway build`: those of docker's classic builder. */
 export const BUILD_FLAGS: readonly Flag[] = [
   { name: 'add-host', kind: 'list', help: 'Add a custom host-to-IP mapping ("host:ip")' },
-  { name: 'build-arg', kind: 'list', help: 'Set build-time variables' },
+  { name: 'build-arg', kind: 'list', help: 'Set build-time variables', check: checkVariable },
   { name: 'cache-from', kind: 'list', help: 'Images to consider as cache sources' },
   {
     name: 'cgroup-parent',
@@ -59,7 +61,24 @@ export const BUILD_FLAGS: readonly Flag[] = [
   { name: 'security-opt', kind: 'list', help: 'Security options' },
   { name: 'shm-size', kind: 'string', placeholder: 'bytes', help: 'Size of "/dev/shm"' },
   { name: 'squash', kind: 'bool', help: 'Squash newly built layers into a single new layer' },
-  { name: 'tag', short: 't', kind: 'list', help: 'Name and optionally a tag in the "name:tag" format' },
+  {
+    name: 'tag',
+    short: 't',
+    kind: 'list',
+    help: 'Name and optionally a tag in the "name:tag" format',
+    check: parseReference,
+  },
   { name: 'target', kind: 'string', help: 'Set the target build stage to build' },
   { name: 'ulimit', kind: 'list', help: 'Ulimit options' },
 ];
+
+function checkVariable(text: string): void {
+  if (text !== '' && !text.startsWith('=')) return;
+  throw new CodedError('invalid_argument', `invalid environment variable: ${text}`, {
+    help: {
+      id: 'cli/variable',
+      cause: 'the name before the equals sign is missing',
+      fix: ['--build-arg NAME=VALUE'],
+    },
+  });
+}

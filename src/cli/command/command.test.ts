@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { encodeTarHeader, paddingOf, readTar, TAR_END, type TarHeaderInput } from '#base/tar/index.ts';
+import { parseReference } from '#oci/reference/index.ts';
 import { containerBody } from './container-body.ts';
 import { CONTAINER_FLAGS } from './container-flags.ts';
 import { parseDetachKeys } from './detach-keys.ts';
@@ -21,6 +22,7 @@ const FLAGS: readonly Flag[] = [
   { name: 'num', short: 'n', kind: 'int', default: 3, help: '' },
   { name: 'env', short: 'e', kind: 'list', help: '' },
   { name: 'user', short: 'u', kind: 'string', help: '' },
+  { name: 'checked', short: 'c', kind: 'list', help: '', check: parseReference },
 ];
 
 test('flags are read as docker reads them', () => {
@@ -41,12 +43,23 @@ test('flags are read as docker reads them', () => {
   assert.deepEqual(stopped.args, ['image', '-n', '--rm']);
   for (const [words, message] of [
     [['--nope'], /^CodedError: unknown flag: --nope$/],
+    [
+      ['--checked', 'Bad:v1'],
+      /^CodedError: invalid argument "Bad:v1" for "-c, --checked" flag: invalid reference format/,
+    ],
+    [['-cBad:v1'], /^CodedError: invalid argument "Bad:v1" for "-c, --checked" flag: /],
     [['-x'], /unknown shorthand flag: 'x' in -x/],
     [['--num'], /flag needs an argument: --num/],
     [['--num', 'x'], /invalid argument "x" for .*strconv\.ParseInt/],
     [['--all=maybe'], /strconv\.ParseBool: parsing "maybe": invalid syntax/],
   ] as const)
     assert.throws(() => parseLine(words, FLAGS), message);
+});
+
+test('a flag with a typing error is corrected', () => {
+  assert.throws(() => parseLine(['--nmu', '3'], FLAGS), {
+    help: { id: 'cli/unknown-flag', fix: ['did you mean --num?'] },
+  });
 });
 
 test('every word leads to a command with a usage, a summary and described flags', async () => {

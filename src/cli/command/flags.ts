@@ -1,5 +1,6 @@
 /** The command line as pflag reads it: `--name value`, `--name=value`, `-abc`, `-n5`, `--bool=false`, `--`. */
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, messageOf } from '#base/errors/index.ts';
+import { findSimilar } from '#base/similar/index.ts';
 import type { Flag, Flags } from './types.ts';
 
 /** What a command line says. */
@@ -30,7 +31,7 @@ export function parseLine(
   const next = (flag: Flag, shown: string): string => {
     const value = words[i++];
     if (value === undefined) throw usageError(`flag needs an argument: ${shown}`);
-    checkValue(flag, value, shown);
+    checkValue(flag, value, nameOf(flag));
     return value;
   };
   const add = (flag: Flag, value: string): void => {
@@ -57,11 +58,10 @@ export function parseLine(
         continue;
       }
       const flag = known.find((one) => one.name === name);
-      if (flag === undefined) throw usageError(`unknown flag: --${name}`);
-      const shown = flag.short === undefined ? `--${name}` : `-${flag.short}, --${name}`;
+      if (flag === undefined) throw unknownFlag(name, known);
       if (equals >= 0) {
         const value = word.slice(equals + 1);
-        checkValue(flag, value, shown);
+        checkValue(flag, value, nameOf(flag));
         add(flag, value);
       } else
         add(flag, flag.kind === 'bool' ? 'true' : flag.kind === 'optional' ? '' : next(flag, `--${name}`));
@@ -92,12 +92,31 @@ function readShort(
     if (rest === '') add(flag, next(flag, `'${short}' in ${word}`));
     else {
       const value = rest.replace(/^=/, '');
-      checkValue(flag, value, `-${short}, --${flag.name}`);
+      checkValue(flag, value, nameOf(flag));
       add(flag, value);
     }
     break;
   }
   return false;
+}
+
+function unknownFlag(name: string, known: readonly Flag[]): CodedError {
+  const similar = findSimilar(
+    name,
+    known.map((flag) => flag.name),
+    { caseSensitive: true },
+  );
+  return new CodedError('invalid_argument', `unknown flag: --${name}`, {
+    data: { usage: true },
+    ...(similar === undefined
+      ? {}
+      : { help: { id: 'cli/unknown-flag', fix: [`did you mean --${similar}?`] } }),
+  });
+}
+
+/** As pflag names a flag in a message. */
+function nameOf({ name, short }: Flag): string {
+  return short === undefined ? `--${name}` : `-${short}, --${name}`;
 }
 
 function checkValue(flag: Flag, value: string, shown: string): void {
@@ -109,6 +128,15 @@ function checkValue(flag: Flag, value: string, shown: string): void {
     throw usageError(
       `invalid argument ${JSON.stringify(value)} for "${shown}" flag: strconv.ParseInt: parsing ${JSON.stringify(value)}: invalid syntax`,
     );
+  try {
+    flag.check?.(value);
+  } catch (error) {
+    throw new CodedError(
+      'invalid_argument',
+      `invalid argument ${JSON.stringify(value)} for "${shown}" flag: ${messageOf(error)}`,
+      { data: { usage: true }, help: error instanceof CodedError ? error.help : undefined, cause: error },
+    );
+  }
 }
 
 function makeFlags(known: readonly Flag[], values: ReadonlyMap<string, readonly string[]>): Flags {

@@ -11,6 +11,8 @@ export interface Flag {
   readonly placeholder?: string;
   readonly default?: string | number | boolean;
   readonly help: string;
+  /** Throws for a value that cannot be right, in the words that follow `invalid argument "…" for "…" flag: `. */
+  readonly check?: (value: string) => void;
 }
 
 /** Values of flags by name. */

@@ -1,6 +1,6 @@
 /** `--name=value` words of an instruction against the flags it knows. */
 import { CodedError } from '#base/errors/index.ts';
-import { withSuggestion } from './suggest.ts';
+import { findSimilar, withSuggestion } from '#base/similar/index.ts';
 
 /** Kinds of flags: `strings` may be repeated. */
 export type FlagKind = 'string' | 'strings' | 'bool';
@@ -30,9 +30,7 @@ export function parseFlags(words: readonly string[], known: Readonly<Record<stri
     const name = flag.slice(2);
     const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     if (kind === undefined) {
-      throw invalid(
-        withSuggestion(`unknown flag: ${flag}`, name, Object.keys(known), { caseSensitive: true }),
-      );
+      throw unknownFlag(flag, name, Object.keys(known));
     }
     const earlier = values.get(name);
     if (earlier !== undefined && kind !== 'strings') throw invalid(`duplicate flag specified: ${flag}`);
@@ -55,6 +53,21 @@ function flagValue(flag: string, value: string | undefined, kind: FlagKind): str
   const lower = value?.toLowerCase() ?? 'true';
   if (lower === 'true' || lower === 'false') return lower;
   throw invalid(`expecting boolean value for flag ${flag}, not: ${value}`);
+}
+
+function unknownFlag(flag: string, name: string, known: readonly string[]): CodedError {
+  const message = withSuggestion(`unknown flag: ${flag}`, name, known, { caseSensitive: true });
+  const similar = findSimilar(name, known, { caseSensitive: true });
+  return new CodedError('invalid_argument', message, {
+    help: {
+      id: 'dockerfile/unknown-flag',
+      cause:
+        known.length === 0
+          ? 'this instruction has no flags'
+          : `the flags of this instruction are ${known.map((one) => `--${one}`).join(', ')}`,
+      fix: [similar === undefined ? `remove ${flag}` : `replace ${flag} by --${similar}`],
+    },
+  });
 }
 
 function invalid(message: string): CodedError {

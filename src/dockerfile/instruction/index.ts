@@ -2,4 +2,3 @@
 export { formatDuration, parseDuration } from './duration.ts';
 export { parseInstruction, parseStages } from './parse.ts';
 export { mountFrom, parseMount } from './run-mount.ts';
-export { findSimilar, withSuggestion } from './suggest.ts';

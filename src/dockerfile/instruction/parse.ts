@@ -1,5 +1,6 @@
 /** Statements to typed instructions, and a whole file to stages. */
 import { CodedError, messageOf } from '#base/errors/index.ts';
+import { findSimilar, withSuggestion } from '#base/similar/index.ts';
 import { DockerfileSyntaxError, KEYWORDS, locate } from '#dockerfile/text/index.ts';
 import type { Statement } from '#dockerfile/text/types.ts';
 import { parseAdd } from './add.ts';
@@ -17,7 +18,6 @@ import { parseOnbuild } from './onbuild.ts';
 import { parseRun } from './run.ts';
 import { parseShell } from './shell.ts';
 import { parseStopsignal } from './stopsignal.ts';
-import { findSimilar, withSuggestion } from './suggest.ts';
 import type { ArgInstruction, Dockerfile, FromInstruction, Instruction, StageInstruction } from './types.ts';
 import { parseUser } from './user.ts';
 import { parseVolume } from './volume.ts';

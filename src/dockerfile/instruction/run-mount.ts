@@ -5,8 +5,8 @@
  *   tmpfs   target size                  secret id target env required mode uid gid
  *   ssh     id target required mode uid gid
  */
+import { withSuggestion } from '#base/similar/index.ts';
 import { invalid, quote } from './source.ts';
-import { withSuggestion } from './suggest.ts';
 import type { Mount } from './types.ts';
 
 const TYPES = ['bind', 'cache', 'tmpfs', 'secret', 'ssh'] as const;

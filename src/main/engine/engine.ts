@@ -31,6 +31,7 @@ import { VERSION } from '../version.ts';
 import { applyChanges } from './changes.ts';
 import { startCollector } from './collector.ts';
 import { createContainerBackend, openContainers } from './containers.ts';
+import { createFullDiskExplainer } from './full-disk.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
 import { startTrimming } from './memory.ts';
@@ -49,6 +50,8 @@ import { createSystemBackend } from './system-backend.ts';
 /** A running engine without its listeners. */
 export interface Engine extends AsyncDisposable {
   readonly routes: readonly Route[];
+  /** Adds to a failure what the engine knows about it. */
+  explain(error: unknown): Promise<unknown>;
 }
 
 /**
@@ -68,9 +71,9 @@ export async function openEngine(settings: DaemonSettings, log: Log): Promise<En
   log.info('store opened', { root: settings.root, driver: store.snapshots.driver });
   const events = new EventBus();
   const base: Base = { settings, log, runtime, store, events };
-  const routes = await connect(base, await openDrivers(base, opening));
+  const connected = await connect(base, await openDrivers(base, opening));
   const opened = opening.move();
-  return { routes, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+  return { ...connected, [Symbol.asyncDispose]: () => opened.disposeAsync() };
 }
 
 interface Base {
@@ -117,7 +120,7 @@ async function openDrivers(base: Base, opened: AsyncDisposableStack): Promise<Dr
 }
 
 /** Joins the drivers to what the routes ask for. */
-async function connect(base: Base, drivers: Drivers): Promise<readonly Route[]> {
+async function connect(base: Base, drivers: Drivers): Promise<Pick<Engine, 'routes' | 'explain'>> {
   const { store, events, settings } = base;
   const { transfer, networks, volumes, containers, builder, userAgent } = drivers;
   const uses = createContainerUses(containers);
@@ -152,7 +155,8 @@ async function connect(base: Base, drivers: Drivers): Promise<readonly Route[]> 
     containers: createContainerBackend(containers, { store, networks, root: settings.root }),
     execs: containers,
   });
-  return Object.values(groups).flat();
+  const explain = createFullDiskExplainer({ root: settings.root, system });
+  return { routes: Object.values(groups).flat(), explain };
 }
 
 async function openNetworks({ settings, store }: Base, opened: AsyncDisposableStack): Promise<NetworkStore> {

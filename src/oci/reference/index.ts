@@ -44,11 +44,16 @@ export function parseReference(text: string): Reference {
   const at = text.indexOf('@');
   const digestText = at < 0 ? undefined : text.slice(at + 1);
   const beforeDigest = at < 0 ? text : text.slice(0, at);
-  if (digestText !== undefined && !isDigest(digestText)) throw invalid();
+  if (digestText !== undefined && !isDigest(digestText))
+    throw invalid(undefined, `${quoted(digestText)} is no digest, such as sha256: and 64 hexadecimal digits`);
   const slash = beforeDigest.lastIndexOf('/');
   const colon = beforeDigest.indexOf(':', slash + 1);
   const tag = colon < 0 ? undefined : beforeDigest.slice(colon + 1);
-  if (tag !== undefined && !TAG.test(tag)) throw invalid();
+  if (tag !== undefined && !TAG.test(tag))
+    throw invalid(
+      undefined,
+      `${quoted(tag)} is no tag: up to 128 letters, digits, dots, dashes and underscores`,
+    );
   const { registry, path } = splitRegistry(colon < 0 ? beforeDigest : beforeDigest.slice(0, colon));
   const repository =
     registry === DEFAULT_REGISTRY && !path.includes('/') ? `${OFFICIAL_NAMESPACE}/${path}` : path;
@@ -105,7 +110,7 @@ function splitRegistry(name: string): { registry: string; path: string } {
   const first = name.slice(0, Math.max(slash, 0));
   const isHost = slash > 0 && (/[.:]/.test(first) || first === 'localhost' || first !== first.toLowerCase());
   if (!isHost) return { registry: DEFAULT_REGISTRY, path: name };
-  if (!HOST.test(first)) throw invalid();
+  if (!HOST.test(first)) throw invalid(undefined, `${quoted(first)} is no name of a registry`);
   return { registry: first === LEGACY_REGISTRY ? DEFAULT_REGISTRY : first, path: name.slice(slash + 1) };
 }
 
@@ -128,12 +133,26 @@ function checkRepository(registry: string, repository: string): void {
       },
     );
   }
-  throw invalid();
+  throw invalid(
+    undefined,
+    `${quoted(repository)} is no name of a repository: lower-case letters and digits, with single dots, dashes or underscores between them, and slashes between parts`,
+  );
 }
 
-function invalid(detail?: string): CodedError {
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 80));
+}
+
+function invalid(detail?: string, cause?: string): CodedError {
   return new CodedError(
     'invalid_argument',
     detail ? `invalid reference format: ${detail}` : 'invalid reference format',
+    {
+      help: {
+        id: 'ref/invalid',
+        ...(cause === undefined ? {} : { cause }),
+        fix: ['write it as NAME:TAG or REGISTRY/NAME:TAG'],
+      },
+    },
   );
 }

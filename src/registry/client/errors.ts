@@ -1,5 +1,5 @@
 /** A registry's answers and the network's failures as errors, in Docker's words. */
-import { CodedError, type ErrorCode, messageOf, redact } from '#base/errors/index.ts';
+import { CodedError, type ErrorCode, type ErrorHelp, messageOf, redact } from '#base/errors/index.ts';
 import { parseChallenges } from '#registry/auth/index.ts';
 
 /** One entry of a registry's `errors` list. */
@@ -155,8 +155,11 @@ export class NetworkError extends CodedError {
   /** The peer speaks plain HTTP where TLS was expected, or the other way round. */
   readonly wrongProtocol: boolean;
 
-  constructor(message: string, facts: { transient: boolean; wrongProtocol: boolean; cause: unknown }) {
-    super('unavailable', message, { cause: facts.cause });
+  constructor(
+    message: string,
+    facts: { transient: boolean; wrongProtocol: boolean; cause: unknown; help?: ErrorHelp | undefined },
+  ) {
+    super('unavailable', message, { cause: facts.cause, help: facts.help });
     this.transient = facts.transient;
     this.wrongProtocol = facts.wrongProtocol;
   }
@@ -187,7 +190,12 @@ export function networkError(error: unknown, method: string, url: URL): CodedErr
   const address = facts.address === undefined ? url.host : `${hostOf(facts.address)}:${facts.port ?? ''}`;
   const code = facts.code ?? '';
   const make = (detail: string, transient: boolean, wrongProtocol = false): NetworkError =>
-    new NetworkError(`${place}: ${detail}`, { transient, wrongProtocol, cause: error });
+    new NetworkError(`${place}: ${detail}`, {
+      transient,
+      wrongProtocol,
+      cause: error,
+      help: networkHelp(code, url, address),
+    });
   if (code === 'ECONNREFUSED') return make(`dial tcp ${address}: connect: connection refused`, true);
   if (code === 'EHOSTUNREACH') return make(`dial tcp ${address}: connect: no route to host`, false);
   if (code === 'ENETUNREACH') return make(`dial tcp ${address}: connect: network is unreachable`, false);
@@ -217,6 +225,35 @@ export function networkError(error: unknown, method: string, url: URL): CodedErr
   if (code === 'ECONNRESET' || code === 'EPIPE') return make('read: connection reset by peer', true);
   return make(facts.message ?? messageOf(error), false);
 }
+
+/** What a person needs to know about a connection that failed. */
+function networkHelp(code: string, { hostname, host }: URL, address: string): ErrorHelp | undefined {
+  const id = 'registry/unreachable';
+  const check = `check the registry's host and port in the name of the image, and that it runs`;
+  if (code === 'ECONNREFUSED') return { id, cause: `nothing listens at ${address}`, fix: [check] };
+  if (code === 'ENOTFOUND')
+    return { id, cause: `no address is known for ${hostname}`, fix: [check, `getent hosts ${hostname}`] };
+  if (code === 'EAI_AGAIN')
+    return { id, cause: 'the name server of this machine does not answer', fix: ['cat /etc/resolv.conf'] };
+  if (code === 'EHOSTUNREACH' || code === 'ENETUNREACH')
+    return { id, cause: `this machine has no route to ${address}`, fix: ['ip route'] };
+  if (code === 'UND_ERR_CONNECT_TIMEOUT' || code === 'ETIMEDOUT')
+    return { id, cause: `${address} does not answer`, fix: [check] };
+  if (BROKEN_CODES.has(code))
+    return {
+      id: 'registry/connection-lost',
+      cause: `${host} closed the connection in the middle, several times`,
+      fix: ['run the same command again: what has already arrived is not transferred again'],
+    };
+  return undefined;
+}
+
+const BROKEN_CODES = new Set([
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+  'UND_ERR_SOCKET',
+  'ECONNRESET',
+  'EPIPE',
+]);
 
 /** Looks through aggregate errors and causes for the one that names the system call's failure. */
 function unwrap(error: unknown): NodeNetworkError {

@@ -40,11 +40,7 @@ export async function pullFailure(
     return new CodedError('not_found', `repository ${name} not found: ${error.message}`, {
       ...options,
       subject,
-      help: {
-        id: 'pull/no-such-repo',
-        cause: `${reference.registry} has no repository ${reference.repository}`,
-        fix: ['check the spelling of the name'],
-      },
+      help: noSuchRepository(reference),
     });
   }
   if (error.registryCode === 'UNAUTHORIZED')
@@ -79,6 +75,14 @@ export function pushFailure(
     });
   }
   return error;
+}
+
+function noSuchRepository({ registry, repository }: Reference): ErrorHelp {
+  return {
+    id: 'pull/no-such-repo',
+    cause: `${registry} has no repository ${repository}`,
+    fix: ['check the spelling of the name'],
+  };
 }
 
 function loginCommand(reference: Reference): string {
@@ -172,6 +176,8 @@ async function unknownTagHelp(
       if (tags.length >= MAX_TAGS_READ) break;
     }
   } catch (error) {
+    if (error instanceof RegistryResponseError && error.registryCode === 'NAME_UNKNOWN')
+      return noSuchRepository(reference);
     return { id: 'pull/no-such-tag', cause: `its tags cannot be listed either: ${messageOf(error)}` };
   }
   const wanted = reference.tag ?? reference.digest ?? '';

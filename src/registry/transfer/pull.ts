@@ -90,7 +90,14 @@ function checkPlatform(config: Decoded<ImageConfig>, wanted: Platform, named: Re
   throw new CodedError(
     'not_found',
     `image with reference ${name} was found but does not match the specified platform: wanted ${formatPlatform(wanted)}, actual: ${formatPlatform(actual)}`,
-    { subject: { kind: 'image', name } },
+    {
+      subject: { kind: 'image', name },
+      help: {
+        id: 'pull/no-platform',
+        cause: `${name} is offered for ${formatPlatform(actual)} only`,
+        fix: [`slipway pull --platform ${formatPlatform(actual)} ${name}`],
+      },
+    },
   );
 }
 

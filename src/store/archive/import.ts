@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
 import { countBytes } from '#base/bytes/index.ts';
 import type { ByteStream } from '#base/bytes/types.ts';
+import type { ErrorHelp } from '#base/errors/index.ts';
 import type { ImageId } from '#oci/config/index.ts';
 import { extendChain } from '#oci/digest/index.ts';
 import { encodeDocument } from '#oci/manifest/index.ts';
@@ -11,6 +12,7 @@ import type { ContentStore } from '#store/content/types.ts';
 import type { ImageStore } from '#store/image/types.ts';
 import type { Lease, LeaseStore } from '#store/lease/types.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
+import { explainArchive } from './members.ts';
 import type { ImportOptions } from './types.ts';
 
 /** What importing writes to. */
@@ -49,6 +51,12 @@ export async function importImage(
   return image.id;
 }
 
+const ROOTFS_HELP: ErrorHelp = {
+  id: 'import/invalid',
+  cause: 'the input is no tar of a root file system, or it is damaged',
+  fix: ['tar -C FOLDER -c . | slipway import - NAME', 'for what docker save wrote: slipway load -i FILE'],
+};
+
 async function importLayer(
   { changesets, content, images, snapshots }: ImportTargets,
   rootfs: ByteStream,
@@ -86,6 +94,6 @@ async function importLayer(
   } catch (error) {
     await snapshots.remove(key);
     await rm(indexPath, { force: true });
-    throw error;
+    throw explainArchive(error, ROOTFS_HELP);
   }
 }

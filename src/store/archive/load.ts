@@ -15,7 +15,7 @@ import type { ImageStore, NewImage } from '#store/image/types.ts';
 import type { Lease, LeaseStore, Reclaimer } from '#store/lease/types.ts';
 import { planDockerArchive, planLegacyArchive } from './docker-archive.ts';
 import { readHead } from './legacy-layer.ts';
-import { type FileMember, invalidArchive, type Members } from './members.ts';
+import { explainArchive, type FileMember, invalidArchive, type Members } from './members.ts';
 import { planOciArchive } from './oci-archive.ts';
 import type { PlannedImage, PlannedLayer } from './plan.ts';
 import { dropFiles, spoolArchive } from './spool.ts';
@@ -36,7 +36,9 @@ export async function loadImages(
   archive: ByteStream,
   options: LoadOptions,
 ): Promise<readonly LoadedImage[]> {
-  const members = await spoolArchive(archive, targets.content, options.signal);
+  const members = await spoolArchive(archive, targets.content, options.signal).catch((error: unknown) => {
+    throw explainArchive(error);
+  });
   const unpacked: ChainId[] = [];
   const lease = targets.leases.createLease({ label: 'load' });
   let isDone = false;

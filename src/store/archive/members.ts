@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { CodedError, messageOf } from '#base/errors/index.ts';
+import { CodedError, type ErrorHelp, hasCode, messageOf } from '#base/errors/index.ts';
 
 /** What an archive member is: small ones stay in memory, large ones are in a file of ours. */
 export type Member =
@@ -94,11 +94,18 @@ export function linkTargetOf(path: string, target: string): string {
 
 /** The error of an archive that cannot be right. */
 export function invalidArchive(detail: string): CodedError {
-  return new CodedError('invalid_argument', `invalid image archive: ${detail}`, {
-    help: {
-      id: 'archive/invalid',
-      cause: 'the file is not what docker save, slipway save or an OCI tool writes, or it is damaged',
-      fix: ['save the image again', 'for the tar of a root file system: slipway import FILE NAME'],
-    },
-  });
+  return new CodedError('invalid_argument', `invalid image archive: ${detail}`, { help: ARCHIVE_HELP });
+}
+
+const ARCHIVE_HELP: ErrorHelp = {
+  id: 'archive/invalid',
+  cause: 'the file is not what docker save, slipway save or an OCI tool writes, or it is damaged',
+  fix: ['save the image again', 'for the tar of a root file system: slipway import FILE NAME'],
+};
+
+/** A failure to read an archive, with `help` for people when it is the archive's own fault and says no more. */
+export function explainArchive(error: unknown, help = ARCHIVE_HELP): unknown {
+  if (!hasCode(error, 'invalid_argument') || error.help !== undefined) return error;
+  const { code, message, subject, data } = error;
+  return new CodedError(code, message, { cause: error, subject, data, help });
 }

@@ -144,7 +144,13 @@ test(
   'help tells what an ignore line hides from what is absent, and names a near match',
   root,
   withPlace(({ context, copy }) => {
-    fill(context, { 'secret.env': 's', 'app.py': 'a', 'logs/x.log': 'l' });
+    fill(context, {
+      'secret.env': 's',
+      'app.py': 'a',
+      'logs/x.log': 'l',
+      'a/b/main.c': 'm',
+      'src/main.c': 'm',
+    });
     const helpOf = (source: string): unknown => {
       try {
         copy({ sources: [source], to: '/x', ignore: '# nothing\n*.env\n\nlogs\n' });
@@ -161,6 +167,8 @@ test(
     assert.match(JSON.stringify(helpOf('logs/x.log')), /line 4 of \.dockerignore excludes it: logs/);
     assert.match(JSON.stringify(helpOf('ap.py')), /did you mean app\.py\?/);
     assert.match(JSON.stringify(helpOf('APP.PY')), /did you mean app\.py\?/);
+    assert.match(JSON.stringify(helpOf('main.c')), /did you mean src\/main\.c\?/);
+    assert.match(JSON.stringify(helpOf('nowhere.c')), /check the path/);
   }),
 );
 

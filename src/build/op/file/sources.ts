@@ -1,5 +1,6 @@
 import { CodedError } from '#base/errors/index.ts';
 import { hasWildcard, matchPath, resolvePath, type Tree, unescapePattern } from '#build/context/index.ts';
+import { findNear } from './near.ts';
 
 /** What one COPY or ADD takes sources from, and how it speaks of them. */
 export interface SourceRequest {
@@ -117,6 +118,17 @@ function missing(tree: Tree, path: string, resolved: string, request: SourceRequ
       },
     });
   }
+  const leftOut = tree.leftOutBy(resolved);
+  if (leftOut !== undefined) {
+    return new CodedError('not_found', message, {
+      data: { ignoredBy: leftOut },
+      help: {
+        id: 'build/ignored',
+        cause: `line ${leftOut.line} of ${leftOut.file} keeps "${path}" out of the build context: ${leftOut.pattern}`,
+        fix: [`add the line !${resolved} to ${leftOut.file}, or copy another file`],
+      },
+    });
+  }
   const near = findNear(tree, resolved);
   return new CodedError('not_found', message, {
     data: near === undefined ? undefined : { near },
@@ -141,36 +153,4 @@ function hiddenAbove(tree: Tree, path: string): ReturnType<Tree['hiddenBy']> {
     if (hidden !== undefined) return hidden;
   }
   return undefined;
-}
-
-/** A name beside the missing one that a person may have meant. */
-function findNear(tree: Tree, path: string): string | undefined {
-  const slash = path.lastIndexOf('/');
-  const [directory, wanted] = [path.slice(0, Math.max(slash, 0)), path.slice(slash + 1)];
-  let best: { readonly name: string; readonly distance: number } | undefined;
-  for (const name of tree.list(directory).slice(0, 2000)) {
-    const distance = name.toLowerCase() === wanted.toLowerCase() ? 0 : editDistance(name, wanted);
-    if (
-      distance <= Math.max(1, Math.floor(wanted.length / 3)) &&
-      (best === undefined || distance < best.distance)
-    )
-      best = { name, distance };
-  }
-  if (best === undefined) return undefined;
-  return directory === '' ? best.name : `${directory}/${best.name}`;
-}
-
-/** Levenshtein distance; names over 64 characters are never near. */
-export function editDistance(a: string, b: string): number {
-  if (a.length > 64 || b.length > 64 || Math.abs(a.length - b.length) > 8) return 64;
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = (row[j - 1] as number) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] as number) + 1, (next[j - 1] as number) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] as number;
 }

@@ -24,6 +24,7 @@ export interface RequestFacts {
   readonly upgrade: string | undefined;
   readonly log: Log;
   readonly abort: AbortController;
+  readonly explain: ((error: unknown) => Promise<unknown>) | undefined;
   /** Told when the connection is taken over. */
   readonly onHijack: () => void;
 }
@@ -166,7 +167,8 @@ export class HttpRequestContext implements RequestContext {
     } catch (error) {
       if (!started || this.response.destroyed) throw error;
       this.log.info('request failed while streaming', { path: this.path, error });
-      this.response.write(`${JSON.stringify(errorLine(error))}\r\n`);
+      const explained = (await this.#facts.explain?.(error)) ?? error;
+      this.response.write(`${JSON.stringify(errorLine(explained))}\r\n`);
     }
     start();
     this.response.end();

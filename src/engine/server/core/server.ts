@@ -166,6 +166,7 @@ class HttpEngineServer implements EngineServer {
         upgrade,
         log: this.#options.log,
         abort: life.abort,
+        explain: this.#options.explain,
         onHijack: () => {
           life.followConnection();
           this.#takenOver.add(request.socket);
@@ -175,7 +176,7 @@ class HttpEngineServer implements EngineServer {
       await route.handler(context);
       if (!context.hijacked && !response.writableEnded) response.end();
     } catch (error) {
-      this.#fail(error, request, response, context?.hijacked === true);
+      await this.#fail(error, request, response, context?.hijacked === true);
     } finally {
       this.#running.delete(life.abort);
       life.stop();
@@ -215,7 +216,12 @@ class HttpEngineServer implements EngineServer {
     return [...own, ...(this.#options.allowedHosts ?? []).map((name) => name.toLowerCase())];
   }
 
-  #fail(error: unknown, request: IncomingMessage, response: ServerResponse, hijacked: boolean): void {
+  async #fail(
+    error: unknown,
+    request: IncomingMessage,
+    response: ServerResponse,
+    hijacked: boolean,
+  ): Promise<void> {
     const status = statusOf(error);
     const fields = { method: request.method, path: request.url?.split('?')[0], status, error };
     if (codeOf(error) === 'internal') this.#options.log.error('request failed', fields);
@@ -225,8 +231,9 @@ class HttpEngineServer implements EngineServer {
       if (hijacked) request.socket.destroy();
       return;
     }
-    const bytes = Buffer.from(`${JSON.stringify(errorBody(error))}\n`);
     if (!request.complete) discardRest(request);
+    const explained = (await this.#options.explain?.(error)) ?? error;
+    const bytes = Buffer.from(`${JSON.stringify(errorBody(explained))}\n`);
     response.writeHead(status, { 'Content-Type': 'application/json', 'Content-Length': bytes.length });
     response.end(request.method === 'HEAD' ? undefined : bytes);
   }

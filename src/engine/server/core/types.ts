@@ -133,6 +133,8 @@ export interface EngineServerOptions {
   readonly product: string;
   /** Host names a TCP client may use beside loopback and the listening address. */
   readonly allowedHosts?: readonly string[];
+  /** Adds to a failure what the engine can find out about it; called for what a client is told, and never throws. */
+  readonly explain?: (error: unknown) => Promise<unknown>;
 }
 
 /** The HTTP side of the engine. */

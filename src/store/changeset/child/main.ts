@@ -3,7 +3,7 @@
  * ends when the daemon does, or with the first job that fails: a half-read stream is not to be trusted.
  */
 import fs from 'node:fs';
-import { CodedError, codeOf, isSystemError, messageOf } from '#base/errors/index.ts';
+import { CodedError, codeOf, isDiskFull, isSystemError, messageOf } from '#base/errors/index.ts';
 import { writeFully } from './frames.ts';
 import { HashRing } from './hash-ring.ts';
 import { Jail } from './jail.ts';
@@ -30,7 +30,8 @@ function answer(request: ChildRequest): void {
     const message = isSystemError(error, 'ENOSPC')
       ? `no space left on device: ${messageOf(error)}`
       : messageOf(error);
-    reply({ kind: 'failed', code: codeOf(error), message, subject: known?.subject, help: known?.help });
+    const help = isDiskFull(error) ? { id: 'disk/full' } : known?.help;
+    reply({ kind: 'failed', code: codeOf(error), message, subject: known?.subject, help });
     process.exit(1);
   }
 }
