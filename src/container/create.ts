@@ -6,6 +6,7 @@ import { resolveInRoot } from '#runtime/spec/index.ts';
 import type { Image } from '#store/image/types.ts';
 import { parseSecurity } from './bundle.ts';
 import { type Context, dirOf, publish, snapshotKey } from './context.ts';
+import { checkHealthcheck } from './health.ts';
 import { resolveMounts, volumesToFill } from './mounts.ts';
 import { checkName, makeName } from './names.ts';
 import { checkPorts, resolveAttachments } from './networking.ts';
@@ -32,6 +33,7 @@ export async function createContainer(
   const id = randomBytes(32).toString('hex');
   const host = completeHostSettings(request.hostConfig);
   checkPorts(host);
+  checkHealthcheck(request.config.Healthcheck);
   refuseMissing(request);
   parseSecurity(host.SecurityOpt ?? [], host.Privileged === true);
   const config = completeSettings(request.config, image.config.config ?? {}, id);
@@ -81,13 +83,7 @@ export async function createContainer(
 }
 
 /** What this engine leaves out says so, where a client asks for it itself. */
-function refuseMissing({ config, hostConfig }: CreateRequest): void {
-  const test = config.Healthcheck?.Test?.[0];
-  if (test !== undefined && test !== '' && test !== 'NONE') {
-    throw new CodedError('unimplemented', 'health checks are not part of this engine yet', {
-      help: { id: 'container/health', fix: ['docker run --no-healthcheck …'] },
-    });
-  }
+function refuseMissing({ hostConfig }: CreateRequest): void {
   if ((hostConfig.Links?.length ?? 0) > 0) {
     throw new CodedError('unimplemented', 'links (--link) are not part of this engine yet', {
       help: { id: 'container/links', fix: ['docker network create NAME', 'docker run --network NAME …'] },

@@ -2,6 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, constants, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import { raceSignal } from '#base/async/index.ts';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import { openInRoot } from '#base/posix/index.ts';
 import type { KeeperEvent } from '#runtime/keeper/types.ts';
@@ -23,7 +25,22 @@ interface Held {
   exec: Exec;
   started: boolean;
   size: TerminalSize | undefined;
+  /** Told once when it ends: its exit code, or `undefined` when its container ended first. */
+  onEnd?: (exitCode: number | undefined) => void;
 }
+
+/** How a process run by the engine itself ended. */
+export interface RunOutcome {
+  /** `undefined`: its container ended first, or the keeper is gone. */
+  readonly exitCode: number | undefined;
+  readonly output: string;
+  readonly timedOut: boolean;
+}
+
+/** Time for a killed process to be reported. */
+const KILL_GRACE_MS = 10_000;
+/** Time for its last output to arrive. */
+const OUTPUT_GRACE_MS = 3000;
 
 /** Further processes in running containers. They are forgotten when their container ends. */
 export class Execs {
@@ -126,7 +143,11 @@ export class Execs {
     if (how === 'detached') publish(this.#context, record, 'exec_detach', { execID: id });
   }
 
-  async #launch(held: Held, record: ContainerRecord): Promise<void> {
+  async #launch(
+    held: Held,
+    record: ContainerRecord,
+    limits: { readonly killAfterMs?: number } = {},
+  ): Promise<void> {
     const { request, id } = held.exec;
     const context = this.#context;
     const processFile = join(dirOf(context, record.id), `exec-${id.slice(0, 16)}.json`);
@@ -139,6 +160,7 @@ export class Execs {
         containerId: record.id,
         runtime: { path: context.runtime.path, root: runtimeRootOf(context) },
         processFile,
+        ...limits,
         streams: {
           tty: request.tty,
           openStdin: request.attachStdin,
@@ -162,6 +184,58 @@ export class Execs {
     }
   }
 
+  /**
+   * Runs a process in a container and waits for it; with its time over, or when `signal` aborts, it and what it started in its
+   * process group are killed. The time counts from when it runs. Nothing is kept of it.
+   * @throws {CodedError} when it cannot be started.
+   */
+  async run(
+    record: ContainerRecord,
+    request: ExecRequest,
+    options: { readonly timeoutMs: number; readonly outputBytes: number; readonly signal: AbortSignal },
+  ): Promise<RunOutcome> {
+    const { id } = this.create(record, request);
+    const held = this.#get(id);
+    held.started = true;
+    const { keeper } = this.#context;
+    const ended = Promise.withResolvers<number | undefined>();
+    held.onEnd = ended.resolve;
+    try {
+      const streams = await keeper.attach(id, { stdin: false, stdout: true, stderr: true, framed: false });
+      const output = new Output(streams, options.outputBytes);
+      using _ = output;
+      // Should this engine end first, the keeper does it.
+      await this.#launch(held, record, { killAfterMs: options.timeoutMs + KILL_GRACE_MS });
+      const how = await this.#waitOrKill(id, ended.promise, options);
+      // Output comes on a connection of its own, and may be behind the news of the end.
+      await Promise.race([output.closed, delay(OUTPUT_GRACE_MS, undefined, { ref: false })]);
+      return { ...how, output: output.text };
+    } finally {
+      this.#held.delete(id);
+    }
+  }
+
+  async #waitOrKill(
+    id: string,
+    ended: Promise<number | undefined>,
+    { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<{ readonly exitCode: number | undefined; readonly timedOut: boolean }> {
+    const timer = new AbortController();
+    const stop = AbortSignal.any([signal, timer.signal]);
+    const timeout = setTimeout(() => timer.abort(), timeoutMs);
+    timeout.unref();
+    try {
+      return { exitCode: await raceSignal(ended, stop), timedOut: false };
+    } catch (error) {
+      if (!stop.aborted) throw error;
+      await this.#context.keeper.signal(id, 9, { group: true }).catch(() => {});
+      await Promise.race([ended, delay(KILL_GRACE_MS, undefined, { ref: false })]);
+      return { exitCode: undefined, timedOut: timer.signal.aborted && !signal.aborted };
+    } finally {
+      clearTimeout(timeout);
+    }
+  }
+
   async resize(id: string, size: TerminalSize): Promise<void> {
     const held = this.#get(id);
     held.size = size;
@@ -170,10 +244,11 @@ export class Execs {
 
   /** The keeper says that a process ended. */
   onExit(event: KeeperEvent): void {
+    this.#context.keeper.forget(event.exit.id).catch(() => {});
     const held = this.#held.get(event.exit.id);
     if (held === undefined) return;
     held.exec = { ...held.exec, running: false, exitCode: event.exit.exitCode };
-    this.#context.keeper.forget(event.exit.id).catch(() => {});
+    held.onEnd?.(event.exit.exitCode);
     const record = this.#context.records.byId(held.exec.containerId);
     if (record === undefined) return;
     publish(this.#context, record, 'exec_die', {
@@ -184,7 +259,11 @@ export class Execs {
 
   /** A container is gone, and its execs with it. */
   dropOf(containerId: string): void {
-    for (const [id, { exec }] of this.#held) if (exec.containerId === containerId) this.#held.delete(id);
+    for (const [id, { exec, onEnd }] of this.#held) {
+      if (exec.containerId !== containerId) continue;
+      this.#held.delete(id);
+      onEnd?.(undefined);
+    }
   }
 
   #get(id: string): Held {
@@ -260,5 +339,34 @@ function readAccountFile(root: number, path: string): string | undefined {
     return readLimited(fd, path, ACCOUNT_FILE_LIMIT_BYTES);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** The first bytes of a stream as text, with `...` after them when there was more. */
+class Output implements Disposable {
+  readonly closed: Promise<void>;
+  readonly #stream: Duplex;
+  readonly #limit: number;
+  readonly #chunks: Buffer[] = [];
+  #size = 0;
+
+  constructor(stream: Duplex, limit: number) {
+    this.#stream = stream;
+    this.#limit = limit;
+    this.closed = new Promise((resolve) => stream.once('close', resolve));
+    stream.once('end', () => stream.destroy());
+    stream.on('data', (chunk: Buffer) => {
+      if (this.#size < limit) this.#chunks.push(chunk.subarray(0, limit - this.#size));
+      this.#size += chunk.length;
+    });
+    stream.resume();
+  }
+
+  get text(): string {
+    return `${Buffer.concat(this.#chunks).toString('utf8')}${this.#size > this.#limit ? '...' : ''}`;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stream.destroy();
   }
 }

@@ -17,6 +17,8 @@ import {
   runtimeRootOf,
   snapshotKey,
 } from './context.ts';
+import { freshHealth } from './health.ts';
+import type { HealthMonitors } from './health-monitor.ts';
 import { removeOwnVolumes } from './mounts.ts';
 import { namespacesOf, type PreparedNetwork, prepareNetwork, releaseNetwork } from './networking.ts';
 import { logLimits, parseSignal } from './settings.ts';
@@ -37,8 +39,11 @@ export class Lifecycle {
   readonly #backoff = new Map<string, number>();
   #closed = false;
 
-  constructor(context: Context) {
+  readonly #health: HealthMonitors;
+
+  constructor(context: Context, health: HealthMonitors) {
     this.#context = context;
+    this.#health = health;
   }
 
   /** Stops waiting for restarts; containers go on. */
@@ -77,6 +82,7 @@ export class Lifecycle {
       throw failed;
     }
     publish(context, context.records.get(id), 'start');
+    this.#health.watch(context.records.get(id));
     return true;
   }
 
@@ -152,6 +158,7 @@ export class Lifecycle {
         oomKilled: false,
         startedAt: started.startedAt,
         finishedAt: 0,
+        health: freshHealth(record.config),
       },
       {
         attachments: network.attachments,
@@ -190,6 +197,7 @@ export class Lifecycle {
     const { id } = before;
     if (before.state.finishedAt >= exit.finishedAt && !isRunning(before)) return;
     const restarts = this.#shouldRestart(before, exit);
+    await this.#health.halt(id);
     await releaseNetwork(context, before);
     await this.#unmount(id);
     const record = changeState(
@@ -201,6 +209,8 @@ export class Lifecycle {
         exitCode: exit.exitCode,
         oomKilled: exit.oomKilled,
         finishedAt: exit.finishedAt,
+        // As Docker shows what is not checked any more.
+        ...(before.state.health ? { health: { ...before.state.health, status: 'unhealthy' } } : {}),
       },
       {
         attachments: before.attachments.map(({ endpoint: _, ...kept }) => kept),

@@ -28,7 +28,7 @@ export async function recoverContainers(context: Context, lifecycle: Lifecycle):
     }
   }
   for (const [id, { exit, containerId }] of kept) {
-    if (containerId !== undefined) continue;
+    if (containerId !== undefined && exit === undefined) continue;
     if (exit === undefined) await context.keeper.signal(id, 9).catch(() => {});
     else await context.keeper.forget(id);
   }

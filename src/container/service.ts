@@ -20,6 +20,7 @@ import {
 import { createContainer } from './create.ts';
 import { Execs } from './exec.ts';
 import { exportTar, readArchive, statPath, writeArchive } from './files.ts';
+import { HealthMonitors } from './health-monitor.ts';
 import { Lifecycle } from './lifecycle.ts';
 import { readLog } from './logs.ts';
 import { connectContainer, disconnectContainer } from './membership.ts';
@@ -67,12 +68,14 @@ class Containers implements ContainerService {
   readonly #context: Context;
   readonly #lifecycle: Lifecycle;
   readonly #execs: Execs;
+  readonly #health: HealthMonitors;
   readonly #unsubscribe: () => void;
 
   constructor(context: Context) {
     this.#context = context;
-    this.#lifecycle = new Lifecycle(context);
     this.#execs = new Execs(context);
+    this.#health = new HealthMonitors(context, this.#execs);
+    this.#lifecycle = new Lifecycle(context, this.#health);
     this.#lifecycle.resumeFrozen = (record) => this.#thaw(record);
     this.#unsubscribe = context.keeper.subscribe((event) => {
       if (event.containerId !== undefined) {
@@ -89,11 +92,13 @@ class Containers implements ContainerService {
     );
   }
 
-  recover(): Promise<void> {
-    return recoverContainers(this.#context, this.#lifecycle);
+  async recover(): Promise<void> {
+    await recoverContainers(this.#context, this.#lifecycle);
+    for (const record of this.list()) this.#health.watch(record);
   }
 
   async close(): Promise<void> {
+    await this.#health.close();
     this.#unsubscribe();
     this.#lifecycle.close();
   }
@@ -139,7 +144,14 @@ class Containers implements ContainerService {
       throw new CodedError('conflict', `Container ${record.id} is already paused`);
     if (record.state.status !== 'running')
       throw new CodedError('conflict', `Container ${record.id} is not running`);
-    await this.#runtime('pause', record.id);
+    // A frozen probe could neither end nor be killed.
+    await this.#health.halt(record.id);
+    try {
+      await this.#runtime('pause', record.id);
+    } catch (error) {
+      this.#health.watch(this.get(record.id));
+      throw error;
+    }
     publish(this.#context, changeState(this.#context, record.id, { status: 'paused' }), 'pause');
   }
 
@@ -154,6 +166,7 @@ class Containers implements ContainerService {
     await this.#runtime('resume', record.id);
     if (this.get(record.id).state.status !== 'paused') return;
     publish(this.#context, changeState(this.#context, record.id, { status: 'running' }), 'unpause');
+    this.#health.watch(this.get(record.id));
   }
 
   async #runtime(verb: string, id: string, ...more: readonly string[]): Promise<void> {

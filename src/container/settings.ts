@@ -1,5 +1,6 @@
 import { CodedError } from '#base/errors/index.ts';
 import type { ContainerConfig as ImageDefaults } from '#oci/config/index.ts';
+import { mergeHealthcheck } from './health.ts';
 import type { ContainerSettings, HostSettings } from './wire.ts';
 
 /** Rotation when nothing is asked: a log never fills the disk by itself. */
@@ -27,7 +28,7 @@ export function completeSettings(
   if (realEntrypoint.length === 0 && (cmd?.length ?? 0) === 0) {
     throw new CodedError('invalid_argument', 'no command specified');
   }
-  const healthcheck = asked.Healthcheck ?? image.Healthcheck;
+  const healthcheck = mergeHealthcheck(asked.Healthcheck, image.Healthcheck);
   return {
     ...asked,
     Hostname: asked.Hostname || id.slice(0, 12),

@@ -14,6 +14,23 @@ export type ContainerStatus =
   | 'exited'
   | 'dead';
 
+/** One run of a health check. Times are milliseconds since 1970. */
+export interface HealthResult {
+  readonly start: number;
+  readonly end: number;
+  /** -1: it could not be run, or took too long. */
+  readonly exitCode: number;
+  readonly output: string;
+}
+
+/** What a container's health checks say. */
+export interface ContainerHealth {
+  readonly status: 'starting' | 'healthy' | 'unhealthy';
+  readonly failingStreak: number;
+  /** The last five, oldest first. */
+  readonly log: readonly HealthResult[];
+}
+
 /** Where a container stands. Times are milliseconds since 1970, 0: never. */
 export interface ContainerState {
   readonly status: ContainerStatus;
@@ -23,6 +40,8 @@ export interface ContainerState {
   readonly oomKilled: boolean;
   readonly startedAt: number;
   readonly finishedAt: number;
+  /** Absent when no health check is set. */
+  readonly health?: ContainerHealth | undefined;
 }
 
 /** A mount of a container as `inspect` shows it. */

@@ -296,7 +296,6 @@ export function parseDuration(text: string, flag: string): number {
 }
 
 function healthcheckOf(flags: Flags): object | undefined {
-  if (flags.bool('no-healthcheck')) return { Test: ['NONE'] };
   const duration = (key: string, name: string): Record<string, unknown> => {
     const text = flags.string(name);
     return text === undefined ? {} : { [key]: parseDuration(text, name) };
@@ -310,5 +309,8 @@ function healthcheckOf(flags: Flags): object | undefined {
     ...duration('StartInterval', 'health-start-interval'),
     ...optional('Retries', flags.int('health-retries')),
   };
-  return Object.keys(check).length === 0 ? undefined : check;
+  const isAsked = Object.keys(check).length > 0;
+  if (!flags.bool('no-healthcheck')) return isAsked ? check : undefined;
+  if (isAsked) throw usageError('--no-healthcheck conflicts with --health-* options');
+  return { Test: ['NONE'] };
 }

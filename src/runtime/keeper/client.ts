@@ -143,8 +143,8 @@ class KeeperClient implements Keeper {
     await this.#ask({ op: 'resize', id, size });
   }
 
-  async signal(id: string, signal: number): Promise<void> {
-    await this.#ask({ op: 'signal', id, signal });
+  async signal(id: string, signal: number, options: { readonly group?: boolean } = {}): Promise<void> {
+    await this.#ask({ op: 'signal', id, signal, ...options });
   }
 
   async list(): Promise<readonly KeptProcess[]> {

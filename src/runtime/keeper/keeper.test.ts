@@ -218,6 +218,37 @@ describe('keeper', { skip }, () => {
     assert.equal((await container.exit).exitCode, 137);
   });
 
+  it('kills an exec with its whole group when its time is over', async () => {
+    const container = prepare('sleep 60', PIPES);
+    const { pid: inside } = await container.start();
+    const id = `${container.id}-exec`;
+    const processFile = join(container.dir, 'exec.json');
+    const { process: own } = JSON.parse(readFileSync(join(container.dir, 'config.json'), 'utf8'));
+    writeFileSync(
+      processFile,
+      JSON.stringify({ ...own, args: ['/bin/sh', '-c', 'sleep 7777 & sleep 7777; true'] }),
+    );
+    const ended = Promise.withResolvers<ExitRecord>();
+    const stop = keeper.subscribe(({ exit }) => exit.id === id && ended.resolve(exit));
+    const limits = { streams: PIPES, killAfterMs: 300 };
+    await keeper.exec({ id, containerId: container.id, runtime, processFile, ...limits });
+    assert.equal((await ended.promise).exitCode, 137);
+    await delay(50);
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+    const left = pids.filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8') === 'sleep\u00007777\u0000';
+      } catch {
+        return false;
+      }
+    });
+    assert.deepEqual(left, [], 'what it started went with it');
+    assert.ok(existsSync(`/proc/${inside}`), 'its container goes on');
+    stop();
+    await keeper.signal(container.id, 9);
+    await container.exit;
+  });
+
   it('loses nothing of a fast writer, rotates its log, and slows it for a slow client', async () => {
     const container = prepare('yes 0123456789abcdef | head -c 3400000', PIPES);
     const attached = await keeper.attach(container.id, OUTPUT);

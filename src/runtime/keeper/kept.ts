@@ -81,13 +81,15 @@ export class KeptProcesses {
   }
 
   async exec(request: KeeperExec): Promise<{ readonly pid: number; readonly startedAt: number }> {
-    return this.#launch(request.id, request.containerId, {
+    let deadline: NodeJS.Timeout | undefined;
+    const started = await this.#launch(request.id, request.containerId, {
       runtime: request.runtime,
       command: ['exec', '--detach', '--process', request.processFile],
       operand: request.containerId,
       streams: request.streams,
       log: undefined,
       onExit: async (kept, exitCode) => {
+        clearTimeout(deadline);
         await kept.session.end();
         this.#tell(kept, {
           id: kept.id,
@@ -99,6 +101,17 @@ export class KeptProcesses {
       },
       onFailure: () => {},
     });
+    if (request.killAfterMs !== undefined)
+      deadline = setTimeout(() => this.#killGroup(request.id), request.killAfterMs);
+    return started;
+  }
+
+  #killGroup(id: string): void {
+    try {
+      this.signal(id, 9, true);
+    } catch {
+      // It has ended.
+    }
   }
 
   resize(id: string, size: { readonly rows: number; readonly columns: number }): void {
@@ -106,12 +119,13 @@ export class KeptProcesses {
   }
 
   /** @throws {CodedError} `not_found` when it does not run. */
-  signal(id: string, signal: number): void {
+  signal(id: string, signal: number, group = false): void {
     const kept = this.#kept.get(id);
     if (kept === undefined || kept.pid === 0 || kept.exit !== undefined) {
       throw new CodedError('not_found', `process ${id} is not running`);
     }
-    process.kill(kept.pid, signal);
+    // The runtime makes every process it starts the leader of a session, and so of a group.
+    process.kill(group ? -kept.pid : kept.pid, signal);
   }
 
   /** Drops an ended process, or one that never started. */

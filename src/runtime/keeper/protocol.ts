@@ -25,7 +25,7 @@ export type KeeperRequest =
   | { readonly op: 'exec'; readonly exec: KeeperExec }
   | { readonly op: 'attach'; readonly id: string; readonly attach: AttachRequest }
   | { readonly op: 'resize'; readonly id: string; readonly size: TerminalSize }
-  | { readonly op: 'signal'; readonly id: string; readonly signal: number }
+  | { readonly op: 'signal'; readonly id: string; readonly signal: number; readonly group?: boolean }
   | { readonly op: 'list' }
   | { readonly op: 'forget'; readonly id: string; readonly abandon: boolean }
   | { readonly op: 'events' }

@@ -113,7 +113,7 @@ class KeeperServer {
       case 'resize':
         return this.#processes.resize(request.id, request.size) ?? {};
       case 'signal':
-        return this.#processes.signal(request.id, request.signal) ?? {};
+        return this.#processes.signal(request.id, request.signal, request.group === true) ?? {};
       case 'list':
         return this.#processes.list();
       case 'forget':

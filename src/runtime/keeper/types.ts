@@ -51,6 +51,8 @@ export interface KeeperExec {
   readonly runtime: RuntimeAddress;
   readonly processFile: string;
   readonly streams: StreamOptions;
+  /** Its process group is killed when it still runs after this. */
+  readonly killAfterMs?: number;
 }
 
 /** How a container ended. Times are milliseconds since 1970. */
@@ -98,8 +100,8 @@ export interface Keeper {
    */
   attach(id: string, request: AttachRequest): Promise<Duplex>;
   resize(id: string, size: TerminalSize): Promise<void>;
-  /** @throws `not_found` when it does not run. */
-  signal(id: string, signal: number): Promise<void>;
+  /** With `group`, to its whole process group. @throws `not_found` when it does not run. */
+  signal(id: string, signal: number, options?: { readonly group?: boolean }): Promise<void>;
   list(): Promise<readonly KeptProcess[]>;
   /** Drops what is known of an ended process; with `abandon`, also ends those who wait for one that never started. */
   forget(id: string, options?: { readonly abandon?: boolean }): Promise<void>;

@@ -1,5 +1,5 @@
 /** A container as `GET /containers/{id}/json` shows it. */
-import type { Attachment, ContainerRecord, MountPoint } from '#container/types.ts';
+import type { Attachment, ContainerHealth, ContainerRecord, MountPoint } from '#container/types.ts';
 import type { PortBinding } from '#runtime/network/types.ts';
 import type { ContainerBackend } from './backend.ts';
 
@@ -66,6 +66,20 @@ export function wireState({ state, stoppedByHand: _ }: ContainerRecord): object 
     Error: state.error,
     StartedAt: wireTime(state.startedAt),
     FinishedAt: wireTime(state.finishedAt),
+    ...(state.health === undefined ? {} : { Health: wireHealth(state.health) }),
+  };
+}
+
+function wireHealth(health: ContainerHealth): object {
+  return {
+    Status: health.status,
+    FailingStreak: health.failingStreak,
+    Log: health.log.map(({ start, end, exitCode, output }) => ({
+      Start: wireTime(start),
+      End: wireTime(end),
+      ExitCode: exitCode,
+      Output: output,
+    })),
   };
 }
 

@@ -1,7 +1,7 @@
 /** `GET /containers/json`: which containers, and how each looks. */
 import { CodedError } from '#base/errors/index.ts';
 import { commandOf } from '#container/index.ts';
-import type { ContainerRecord } from '#container/types.ts';
+import type { ContainerHealth, ContainerRecord } from '#container/types.ts';
 import type { Filters } from '#engine/protocol/index.ts';
 import type { ContainerBackend } from './backend.ts';
 import { publishedPorts, wireMount, wireNetworks, withProtocol } from './inspect.ts';
@@ -25,6 +25,8 @@ const FILTERS = [
 ];
 const STATUSES = ['created', 'restarting', 'running', 'removing', 'paused', 'exited', 'dead'];
 
+const HEALTH = ['none', 'starting', 'healthy', 'unhealthy'];
+
 /** What `ps` asks for. */
 export interface ListQuery {
   readonly all: boolean;
@@ -43,6 +45,10 @@ export function selectContainers(backend: ContainerBackend, query: ListQuery): r
   for (const status of filters.get('status')) {
     if (STATUSES.includes(status)) continue;
     throw new CodedError('invalid_argument', `invalid filter 'status=${status}'`);
+  }
+  for (const health of filters.get('health')) {
+    if (HEALTH.includes(health)) continue;
+    throw new CodedError('invalid_argument', `unrecognized filter value for health: ${health}`);
   }
   const exited = filters.get('exited').map((text) => {
     if (/^-?\d+$/.test(text)) return Number(text);
@@ -83,7 +89,7 @@ function matches(record: ContainerRecord, filters: Filters): boolean {
     filters.some('id', (id) => record.id.startsWith(id)) &&
     filters.some('name', (name) => matchesName(record.name, name)) &&
     filters.matchesLabels(record.config.Labels) &&
-    filters.some('health', (health) => health === 'none') &&
+    filters.some('health', (health) => health === (record.state.health?.status ?? 'none')) &&
     filters.some('is-task', (text) => text === 'false' || text === '0') &&
     filters.some('volume', (volume) =>
       record.mounts.some(({ name, source, destination }) => [name, source, destination].includes(volume)),
@@ -183,7 +189,7 @@ export function summarize(
 export function statusText({ state }: ContainerRecord, now: number): string {
   switch (state.status) {
     case 'running':
-      return `Up ${humanDuration(now - state.startedAt)}`;
+      return `Up ${humanDuration(now - state.startedAt)}${healthText(state.health)}`;
     case 'paused':
       return `Up ${humanDuration(now - state.startedAt)} (Paused)`;
     case 'restarting':
@@ -197,6 +203,11 @@ export function statusText({ state }: ContainerRecord, now: number): string {
     case 'exited':
       return `Exited (${state.exitCode}) ${humanDuration(now - state.finishedAt)} ago`;
   }
+}
+
+function healthText(health: ContainerHealth | undefined): string {
+  if (health === undefined) return '';
+  return health.status === 'starting' ? ' (health: starting)' : ` (${health.status})`;
 }
 
 /** A duration as Docker words it. */
