@@ -3,7 +3,7 @@ import fs from 'node:fs';
 import { isSystemError } from '#base/errors/index.ts';
 import { changeOwner, makeNode, setFdTimes, setTimes, setXattr, UTIME_OMIT } from '#base/posix/index.ts';
 import { decodeName, type FoundTarHeader, systemPath } from '#base/tar/index.ts';
-import { hostileLayer } from './entry-path.ts';
+import { hostileLayer } from '#oci/layer/index.ts';
 import type { Ground } from './ground.ts';
 import { OPAQUE_XATTRS } from './lower.ts';
 

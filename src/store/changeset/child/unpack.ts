@@ -18,7 +18,7 @@ import {
   type TarSink,
 } from '#base/tar/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
-import { hostileLayer, splitEntryPath, whiteoutOf } from './entry-path.ts';
+import { hostileLayer, splitEntryPath, whiteoutOf } from '#oci/layer/index.ts';
 import { Ground } from './ground.ts';
 import type { HashRing } from './hash-ring.ts';
 import { INDEX_TYPES, IndexWriter } from './index-writer.ts';

@@ -1,3 +1,4 @@
+/** Names in a layer: where an entry lies, and what a whiteout removes. Spec: image-spec v1.1, layer.md. */
 import { CodedError } from '#base/errors/index.ts';
 
 /** The error of a layer that must not be put on a disk. */
