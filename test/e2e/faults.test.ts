@@ -1,14 +1,16 @@
 /** Full disks and killed engines: a clear error, nothing half done, and what was acknowledged is still there. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { makeImageArchive, NEEDS_BUSYBOX } from '../support/busybox.ts';
 import { NEEDS_DOCKER_CLI, startDaemon, type TestDaemon } from '../support/daemon.ts';
+
+const PROGRAM = resolve(import.meta.dirname, '../../bin/slipway');
 
 const options = { skip: NEEDS_DOCKER_CLI || NEEDS_BUSYBOX };
 
@@ -54,6 +56,13 @@ describe('a full disk', options, () => {
       const imported = daemon.docker(['import', join(outside, 'tree.tar'), 'big:v2']);
       assert.notEqual(imported.code, 0);
       assert.match(imported.stderr, /space|ENOSPC|disk is full/i, daemon.log());
+      const explained = spawnSync(PROGRAM, ['import', join(outside, 'tree.tar'), 'big:v3'], {
+        encoding: 'utf8',
+        env: { ...process.env, DOCKER_HOST: daemon.host },
+      });
+      assert.match(explained.stderr, /error\[disk\/full\]: /);
+      assert.match(explained.stderr, /cause: the file system of .* is full \(.* free now\)/);
+      assert.match(explained.stderr, /fix: {3}slipway system df/);
       assert.deepEqual(namesOf(daemon), ['box:v1'], 'nothing half done is visible');
       const mounted = readFileSync('/proc/mounts', 'utf8')
         .split('\n')

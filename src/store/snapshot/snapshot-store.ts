@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { CodedError, isSystemError } from '#base/errors/index.ts';
+import { CodedError, isDiskFull, isSystemError } from '#base/errors/index.ts';
 import { MNT, spreadDirectories, unmount } from '#base/posix/index.ts';
 import { createDurability, type Database, type Durability, type Row } from '#store/metadata/index.ts';
 import { createCopyDriver } from './copy.ts';
@@ -235,11 +235,24 @@ class SnapshotFolder implements SnapshotStore {
     });
   }
 
+  /** On a full disk the tree goes first: its own room is what the deletion of its row needs, and nobody claims the row. */
+  async #dropActive(id: number): Promise<void> {
+    try {
+      this.#dropTree(id);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      this.#driver.forgetTree(id);
+      this.#trash.throwAway(`${this.#root}/${id}`);
+      await this.#trash.drain();
+      this.#dropTree(id);
+    }
+  }
+
   async remove(keyOrName: string): Promise<void> {
     const active = this.#activeRow(keyOrName);
     if (active !== undefined) {
       this.#assertUnmounted(idOf(active), `remove snapshot "${keyOrName}"`);
-      this.#dropTree(idOf(active));
+      await this.#dropActive(idOf(active));
       return;
     }
     const row = this.#namedRow(keyOrName);
