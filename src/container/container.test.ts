@@ -3,12 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { Network, NetworkStore } from '#runtime/network/types.ts';
 import type { VolumeStore } from '#runtime/volume/types.ts';
 import { openDatabase } from '#store/metadata/index.ts';
 import { startExitCode } from './lifecycle.ts';
 import { readLog } from './logs.ts';
 import { resolveMounts } from './mounts.ts';
 import { checkName, makeName } from './names.ts';
+import { checkEndpoints } from './networking.ts';
 import { ContainerRecords } from './records.ts';
 import { baseName, goMode } from './rooted-tree.ts';
 import { commandOf, completeHostSettings, completeSettings, parseSignal, parseSize } from './settings.ts';
@@ -80,6 +82,57 @@ describe('completeHostSettings', () => {
     const done = completeHostSettings({ NetworkMode: 'default', Memory: 10 * 1024 ** 2 });
     assert.deepEqual([done.NetworkMode, done.MemorySwap], ['bridge', 20 * 1024 ** 2]);
   });
+});
+
+describe('checkEndpoints', () => {
+  const shared = { driver: 'bridge', internal: false, ipv6: false, bridgeName: 'x', options: {}, labels: {} };
+  const makeNetwork = (name: string, more: Partial<Network>): Network => ({
+    ...{
+      ...shared,
+      id: name.repeat(8),
+      name,
+      subnet: '10.9.0.0/24',
+      gateway: '10.9.0.1',
+      createdAt: new Date(0),
+    },
+    ...(more as object),
+    driver: 'bridge',
+  });
+  const known = [makeNetwork('fixed', {}), makeNetwork('free', { isSubnetChosen: true })];
+  const networks = { listNetworks: () => known } as unknown as NetworkStore;
+  const address = (IPv4Address: string): object => ({ IPAMConfig: { IPv4Address } });
+  const rows: readonly [string, object, string | undefined][] = [
+    ['bridge', address('172.17.0.9'), 'user specified IP address is supported on user defined networks only'],
+    [
+      'default',
+      address('172.17.0.9'),
+      'user specified IP address is supported on user defined networks only',
+    ],
+    ['bridge', { Aliases: ['a'] }, 'network-scoped aliases are only supported for user-defined networks'],
+    ['fixed', address('10.9.1.1'), 'no configured subnet or ip-range contain the IP address 10.9.1.1'],
+    ['fixed', address('10.9.0'), 'invalid IPv4 address: 10.9.0'],
+    [
+      'free',
+      address('10.9.0.7'),
+      'user specified IP address is supported only when connecting to networks with user configured subnets',
+    ],
+    ['fixed', address('10.9.0.7'), undefined],
+    ['later', address('10.9.0.7'), undefined],
+    ['bridge', {}, undefined],
+  ];
+  for (const [name, request, problem] of rows) {
+    it(`${problem === undefined ? 'takes' : 'refuses'} ${JSON.stringify(request)} on "${name}"`, () => {
+      const check = (): void => checkEndpoints({ NetworkMode: 'bridge' }, { [name]: request }, networks);
+      if (problem === undefined) check();
+      else {
+        const shown = name === 'default' ? 'bridge' : name;
+        assert.throws(check, {
+          code: 'invalid_argument',
+          message: `invalid config for network ${shown}: invalid endpoint settings:\n${problem}`,
+        });
+      }
+    });
+  }
 });
 
 describe('names, signals, sizes', () => {

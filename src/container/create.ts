@@ -9,7 +9,7 @@ import { type Context, dirOf, publish, snapshotKey } from './context.ts';
 import { checkHealthcheck } from './health.ts';
 import { resolveMounts, volumesToFill } from './mounts.ts';
 import { checkName, makeName } from './names.ts';
-import { checkPorts, resolveAttachments } from './networking.ts';
+import { checkEndpoints, checkPorts, resolveAttachments } from './networking.ts';
 import type { ContainerRecords } from './records.ts';
 import { commandOf, completeHostSettings, completeSettings, parseSignal } from './settings.ts';
 import type { ContainerRecord, CreateRequest, MountPoint } from './types.ts';
@@ -39,6 +39,7 @@ export async function createContainer(
   const config = completeSettings(request.config, image.config.config ?? {}, id);
   if (config.StopSignal) parseSignal(config.StopSignal);
   checkNetworkOwner(records, host.NetworkMode ?? '');
+  checkEndpoints(host, request.endpoints, context.networks);
   const attachments = resolveAttachments(host, request.endpoints, context.networks);
   const mounts = await resolveMounts({ config, host }, context.volumes, (one) => records.get(one));
   await fillVolumes(context, image, mounts);

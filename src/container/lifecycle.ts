@@ -306,14 +306,14 @@ export class Lifecycle {
       return { record: found, signal: wanted };
     });
     const isEnd = signal === 9 || signal === parseSignal(record.config.StopSignal || 'TERM');
-    if (isEnd) context.records.change(id, { stoppedByHand: true });
+    if (isEnd) context.records.change(record.id, { stoppedByHand: true });
     await this.#signal(record, signal);
     if (signal === 9 && record.state.status === 'paused') await this.resumeFrozen(record);
     publish(context, record, 'kill', { signal: String(signal) });
     if (signal !== 9) return;
     // As Docker: who kills for good may rely on the end.
     await Promise.race([
-      this.wait(context.records.get(id), 'not-running', new AbortController().signal).catch(() => {}),
+      this.wait(context.records.get(record.id), 'not-running', new AbortController().signal).catch(() => {}),
       delay(STOP_TIMEOUT_SECONDS * 1000, undefined, { ref: false }),
     ]);
   }

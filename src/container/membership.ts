@@ -2,7 +2,7 @@
 import { CodedError } from '#base/errors/index.ts';
 import type { Network, Sandbox } from '#runtime/network/types.ts';
 import { type Context, isRunning } from './context.ts';
-import { attachmentFor, attachOne } from './networking.ts';
+import { attachmentFor, attachOne, endpointProblems } from './networking.ts';
 import type { ContainerRecord } from './types.ts';
 
 /** @see ContainerService.connect */
@@ -28,6 +28,9 @@ export async function connectContainer(
     Aliases: options.aliases,
     ...(options.ipAddress === undefined ? {} : { IPAMConfig: { IPv4Address: options.ipAddress } }),
   };
+  const problems = endpointProblems(network.name, request, network);
+  if (problems.length > 0)
+    throw new CodedError('invalid_argument', `invalid endpoint settings:\n${problems.join('\n')}`);
   const wanted = attachmentFor(network.name, request, context.networks);
   const sandbox = isRunning(record) ? sandboxOf(record) : undefined;
   const attachment =

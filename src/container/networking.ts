@@ -1,5 +1,6 @@
+import { BlockList, isIPv4 } from 'node:net';
 import { CodedError, hasCode } from '#base/errors/index.ts';
-import type { NetworkStore, PortBinding, Sandbox } from '#runtime/network/types.ts';
+import type { Network, NetworkStore, PortBinding, Sandbox } from '#runtime/network/types.ts';
 import type { NamespaceChoice } from '#runtime/spec/index.ts';
 import { type Context, isRunning } from './context.ts';
 import type { Attachment, ContainerRecord, CreateRequest } from './types.ts';
@@ -18,6 +19,61 @@ export function resolveAttachments(
     const request = endpoints[name] ?? (name === 'bridge' ? endpoints['default'] : undefined) ?? {};
     return attachmentFor(name, request, networks);
   });
+}
+
+/**
+ * Checks what a client asks for on each network.
+ * @throws {CodedError} `invalid_argument` with Docker's texts.
+ */
+export function checkEndpoints(
+  host: HostSettings,
+  endpoints: CreateRequest['endpoints'],
+  networks: NetworkStore | undefined,
+): void {
+  const known = networks?.listNetworks() ?? [];
+  const problems = Object.entries(endpoints).flatMap(([key, request]) => {
+    const name = key === 'default' ? (host.NetworkMode ?? 'bridge') : key;
+    const network = known.find((one) => one.name === name || one.id === name);
+    const found = endpointProblems(name, request ?? {}, network);
+    return found.length === 0
+      ? []
+      : [`invalid config for network ${name}: invalid endpoint settings:\n${found.join('\n')}`];
+  });
+  if (problems.length > 0) throw new CodedError('invalid_argument', problems.join('\n'));
+}
+
+/** What is wrong with a request for an endpoint, in Docker's words. */
+export function endpointProblems(
+  name: string,
+  request: EndpointRequest,
+  network: Network | undefined,
+): readonly string[] {
+  const address = request.IPAMConfig?.IPv4Address;
+  const isPlain = PLAIN_NETWORKS.includes(network?.name ?? name) || name.startsWith('container:');
+  const isBad = Boolean(address) && !isIPv4(address ?? '');
+  return [
+    ...(isPlain && address ? ['user specified IP address is supported on user defined networks only'] : []),
+    ...(isPlain && (request.Aliases?.length ?? 0) > 0
+      ? ['network-scoped aliases are only supported for user-defined networks']
+      : []),
+    ...(isBad ? [`invalid IPv4 address: ${address}`] : []),
+    ...(!isPlain && address && !isBad ? rangeProblems(address, network) : []),
+  ];
+}
+
+const PLAIN_NETWORKS = ['bridge', 'default', 'host', 'none'];
+
+function rangeProblems(address: string, network: Network | undefined): readonly string[] {
+  if (network?.subnet === undefined) return [];
+  if (network.isSubnetChosen === true) {
+    return [
+      'user specified IP address is supported only when connecting to networks with user configured subnets',
+    ];
+  }
+  const [base = '', length = '32'] = network.subnet.split('/');
+  const subnet = new BlockList();
+  subnet.addSubnet(base, Number(length), 'ipv4');
+  return subnet.check(address) ? [] : [`no configured subnet or ip-range contain the IP address ${address}`];
 }
 
 /** What is kept about a container's wish to be on a network. */

@@ -380,15 +380,17 @@ class Containers implements ContainerService {
       .map(({ id }) => id);
   }
 
-  connect(
+  async connect(
     network: Network,
     container: string,
     options: Parameters<ContainerService['connect']>[2],
   ): Promise<void> {
-    return connectContainer(this.#context, this.get(container), network, options);
+    const { id } = this.get(container);
+    return this.#context.locks.run(id, () => connectContainer(this.#context, this.get(id), network, options));
   }
 
-  disconnect(network: Network, container: string): Promise<void> {
-    return disconnectContainer(this.#context, this.get(container), network);
+  async disconnect(network: Network, container: string): Promise<void> {
+    const { id } = this.get(container);
+    return this.#context.locks.run(id, () => disconnectContainer(this.#context, this.get(id), network));
   }
 }

@@ -126,6 +126,16 @@ export class RouteSocket implements Disposable {
     this.#request(MESSAGE.newLink, FLAG.ack, [linkMessage(index, IFF_UP)], `bring up link ${index}`);
   }
 
+  /** Puts a link onto a bridge. */
+  setMaster(index: number, bridgeIndex: number): void {
+    this.#request(
+      MESSAGE.newLink,
+      FLAG.ack,
+      [linkMessage(index, IFF_UP), attribute(LINK.master, u32(bridgeIndex))],
+      `put link ${index} onto bridge ${bridgeIndex}`,
+    );
+  }
+
   /** Removes a link; one that is gone already is fine. */
   removeLink(name: string): void {
     try {

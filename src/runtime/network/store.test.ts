@@ -229,3 +229,44 @@ test('an engine that ends without endpoints takes the bridge of a killed one wit
   );
   await networks.close();
 });
+
+test('a bridge that somebody deleted is raised again, with the containers that were on it', {
+  skip,
+}, async (context) => {
+  const { networks } = await open(context);
+  const bridge = networks.getNetwork('bridge');
+  const [first, second] = [await networks.acquireSandbox(), await networks.acquireSandbox()];
+  const join = { networkId: bridge.id, ports: [] };
+  const old = await networks.attach(first, { ...join, containerId: 'c1', containerName: 'one' });
+  execFileSync('ip', ['link', 'delete', bridge.bridgeName ?? '']);
+  const fresh = await networks.attach(second, { ...join, containerId: 'c2', containerName: 'two' });
+  const ping = (from: Sandbox, to: string): void => {
+    execFileSync('nsenter', [`--net=${from.path}`, 'busybox', 'ping', '-c', '1', '-W', '2', to]);
+  };
+  ping(second, bridge.gateway ?? '');
+  ping(second, old.ipAddress);
+  ping(first, fresh.ipAddress);
+  ping(first, bridge.gateway ?? '');
+  await networks.releaseSandbox(first);
+  await networks.releaseSandbox(second);
+});
+
+test('a container that leaves its first network goes out over the next, and can join a third', {
+  skip,
+}, async (context) => {
+  const { networks } = await open(context);
+  const sandbox = await networks.acquireSandbox();
+  const member = { containerId: 'c1', containerName: 'one', ports: [] };
+  const made: string[] = [];
+  for (const name of ['first', 'second', 'third']) made.push((await networks.createNetwork({ name })).id);
+  const [first = '', second = '', third = ''] = made;
+  await networks.attach(sandbox, { ...member, networkId: first });
+  const next = await networks.attach(sandbox, { ...member, networkId: second });
+  await networks.detach(sandbox, first, 'c1');
+  const routes = (): string => execFileSync('nsenter', [`--net=${sandbox.path}`, 'ip', 'route']).toString();
+  assert.match(routes(), new RegExp(`default via ${next.gateway} dev eth1`));
+  await networks.attach(sandbox, { ...member, networkId: third });
+  assert.match(routes(), /dev eth0/);
+  await networks.releaseSandbox(sandbox);
+  for (const id of made) await networks.removeNetwork(id);
+});

@@ -143,15 +143,15 @@ class BridgeNetworks implements NetworkStore {
     }
   }
 
-  async detach(_sandbox: Sandbox, networkId: string, containerId: string): Promise<void> {
+  async detach(sandbox: Sandbox, networkId: string, containerId: string): Promise<void> {
     const endpoint = this.#endpoints.find(networkId, containerId);
-    if (endpoint !== undefined) this.#unplug(endpoint);
+    if (endpoint === undefined) return;
+    this.#unplug(endpoint);
+    this.#reroute(sandbox);
   }
 
   async releaseSandbox(sandbox: Sandbox): Promise<void> {
-    for (const endpoint of this.#endpoints.all()) {
-      if (endpoint.sandboxId === sandbox.id) this.#forget(endpoint);
-    }
+    for (const endpoint of this.#endpointsIn(sandbox)) this.#forget(endpoint);
     // The kernel takes down both ends of every veth with the namespace.
     this.#sandboxes.remove(sandbox);
   }
@@ -202,7 +202,6 @@ class BridgeNetworks implements NetworkStore {
     }
     if (taken.has(ipAddress)) throw new CodedError('permission_denied', 'Address already in use');
     this.#lastAddress.set(network.id, toNumber(ipAddress));
-    const others = this.#endpoints.all().filter((endpoint) => endpoint.sandboxId === sandbox.id);
     return {
       networkId: network.id,
       endpointId: randomBytes(32).toString('hex'),
@@ -215,8 +214,29 @@ class BridgeNetworks implements NetworkStore {
       containerName: options.containerName,
       aliases: options.aliases ?? [],
       sandboxId: sandbox.id,
-      interfaceName: `eth${others.length}`,
+      interfaceName: this.#freeInterface(sandbox),
     };
+  }
+
+  #freeInterface(sandbox: Sandbox): string {
+    const taken = new Set(this.#endpointsIn(sandbox).map((endpoint) => endpoint.interfaceName));
+    for (let number = 0; ; number++) if (!taken.has(`eth${number}`)) return `eth${number}`;
+  }
+
+  #endpointsIn(sandbox: Sandbox): readonly StoredEndpoint[] {
+    return this.#endpoints.all().filter((endpoint) => endpoint.sandboxId === sandbox.id);
+  }
+
+  /** Routes over another network of the sandbox when the one that was routed over has gone. */
+  #reroute(sandbox: Sandbox): void {
+    const next = this.#endpointsIn(sandbox).find(
+      ({ networkId }) => !this.#definitions.get(networkId).internal,
+    );
+    if (next === undefined) return;
+    withNetns(sandbox.path, (socket) => {
+      const index = socket.findLink(next.interfaceName);
+      if (index !== undefined) socket.addDefaultRoute(index, next.gateway);
+    });
   }
 
   #plug(endpoint: StoredEndpoint, sandbox: Sandbox, bridgeIndex: number): void {
@@ -239,6 +259,14 @@ class BridgeNetworks implements NetworkStore {
       socket.setUp(index);
       if (!internal) socket.addDefaultRoute(index, endpoint.gateway);
     });
+  }
+
+  /** Links of containers whose bridge went away under them. */
+  #replug(networkId: string, bridgeIndex: number): void {
+    for (const endpoint of this.#endpoints.of(networkId)) {
+      const link = this.#socket().findLink(hostLinkOf(endpoint));
+      if (link !== undefined) this.#socket().setMaster(link, bridgeIndex);
+    }
   }
 
   #unplug(endpoint: StoredEndpoint): void {
@@ -268,7 +296,8 @@ class BridgeNetworks implements NetworkStore {
 
   #ensureBridge(network: Network): number {
     const known = this.#bridges.get(network.id);
-    if (known !== undefined) return known;
+    // Somebody may have deleted it, or the host's network was set up anew.
+    if (known !== undefined && this.#socket().findLink(network.bridgeName ?? '') === known) return known;
     const index = this.#raiseBridge(network);
     this.#drawFirewall();
     return index;
@@ -286,6 +315,7 @@ class BridgeNetworks implements NetworkStore {
     this.#socket().addAddress(index, gateway, subnet.prefixLength);
     this.#socket().setUp(index);
     this.#bridges.set(network.id, index);
+    if (isNew) this.#replug(network.id, index);
     if (!network.internal) writeFileSync('/proc/sys/net/ipv4/ip_forward', '1');
     // A port published on 127.0.0.1 is reached through the bridge with a loopback source.
     writeFileSync(`/proc/sys/net/ipv4/conf/${name}/route_localnet`, '1');
