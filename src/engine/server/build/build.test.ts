@@ -176,6 +176,25 @@ test('every parameter of the API reaches the builder', async () => {
   });
 });
 
+test('what names the image is a message of its own, however many texts wait', async () => {
+  const build: Build = async (_, listener) => {
+    const texts = ['a\n', 'b\n', 'c\n', 'Successfully built 0123456789ab\n', 'Successfully tagged demo:latest\n'];
+    for (const text of texts) listener.onOutput(text);
+  };
+  await withEngine(build, async (post) => {
+    const { text } = await post('/build?t=demo');
+    const streams = text
+      .trim()
+      .split('\r\n')
+      .map((line) => (JSON.parse(line) as { stream?: string }).stream);
+    assert.deepEqual(streams.slice(-2), [
+      'Successfully built 0123456789ab\n',
+      'Successfully tagged demo:latest\n',
+    ]);
+    assert.equal(streams.slice(0, -2).join(''), 'a\nb\nc\n');
+  });
+});
+
 test('a build streams lines, its image, and a tag event a name', async () => {
   const build: Build = async (_, listener) => {
     listener.onOutput('Step 1/1 : FROM x\n');

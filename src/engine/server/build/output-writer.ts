@@ -4,6 +4,8 @@ import type { JsonStream } from '../core/index.ts';
 const BEHIND_LIMIT = 16 * 1024 * 1024;
 /** Text that waits is sent in pieces of about this size. */
 const PIECE = 64 * 1024;
+/** What docker-py and docker-java read the image from: they expect each in a message of its own, as Docker sends them. */
+const RESULT_LINE = /^(?:Successfully (?:built|tagged) |sha256:)/;
 
 /**
  * Writes lines in order while a build goes on. Texts that wait for a slow client are joined; a step cannot be stopped to let it
@@ -27,9 +29,9 @@ export class OutputWriter {
       this.value({ stream: '\n[output left out: the client reads too slowly]\n' });
       return;
     }
-    const last = this.#queue.at(-1) as { stream?: string } | undefined;
-    if (last?.stream !== undefined && last.stream.length < PIECE) {
-      this.#queue[this.#queue.length - 1] = { stream: last.stream + text };
+    const last = (this.#queue.at(-1) as { stream?: string } | undefined)?.stream;
+    if (last !== undefined && last.length < PIECE && !RESULT_LINE.test(last) && !RESULT_LINE.test(text)) {
+      this.#queue[this.#queue.length - 1] = { stream: last + text };
       return;
     }
     this.value({ stream: text });
