@@ -58,16 +58,17 @@ export class Call {
   }
 
   /**
-   * Refuses unless the caller may do this. `scope` in the error's data is what a token would need.
+   * Refuses unless the caller may do this. `scope` in the error's data is what a token would need; `alsoUseful` is a scope
+   * that is worth asking for at the same time.
    * @throws {CodedError} `unauthenticated` when a better credential could help, else `permission_denied`.
    */
-  async require(repository: string, right: Right): Promise<void> {
+  async require(repository: string, right: Right, alsoUseful?: string): Promise<void> {
     const covers = this.identity.covers(repository, right);
     const rights = await this.#authorizer.rightsOf(this.identity.subject, repository);
     if (covers && rights.has(right)) return;
     if (this.subject === '' || rights.has(right)) {
       const data = {
-        scope: scopeFor(repository, right),
+        scope: [scopeFor(repository, right), alsoUseful].filter((scope) => scope !== undefined).join(' '),
         isScope: this.request.headers.authorization !== undefined,
       };
       throw new CodedError('unauthenticated', UNAUTHORIZED_MESSAGE, { data });

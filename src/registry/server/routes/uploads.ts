@@ -3,7 +3,7 @@ import { CodedError, hasCode } from '#base/errors/index.ts';
 import type { Digest, DigestAlgorithm } from '#oci/digest/index.ts';
 import { isRepository } from '#oci/reference/index.ts';
 import { encodeUploadRange, HEADER, parseChunkRange } from '#registry/protocol/index.ts';
-import { type Call, checkDigest } from '../call.ts';
+import { type Call, checkDigest, scopeFor } from '../call.ts';
 import type { RegistryMetadata } from '../types.ts';
 import type { UploadBody, UploadSessions } from '../uploads.ts';
 
@@ -18,8 +18,13 @@ const MOUNT_SOURCES = 20;
 
 /** POST: begins a session, takes a whole blob, or mounts one. */
 export async function beginUpload(call: Call, repository: string, routes: UploadRoutes): Promise<void> {
-  await call.require(repository, 'push');
   const { query } = call;
+  const from = query.get('from');
+  await call.require(
+    repository,
+    'push',
+    query.has('mount') && from !== null && isRepository(from) ? scopeFor(from, 'pull') : undefined,
+  );
   const mount = query.get('mount');
   if (mount !== null && (await tryMount(call, repository, checkDigest(mount), routes.metadata))) {
     sendCreated(call, repository, checkDigest(mount));
