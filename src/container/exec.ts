@@ -5,19 +5,13 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { raceSignal } from '#base/async/index.ts';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
-import { openInRoot } from '#base/posix/index.ts';
 import type { KeeperEvent } from '#runtime/keeper/types.ts';
 import { execFailure } from '#runtime/process/index.ts';
-import {
-  ACCOUNT_FILE_LIMIT_BYTES,
-  availableCapabilities,
-  processFor,
-  readLimited,
-  resolveUser,
-} from '#runtime/spec/index.ts';
+import { availableCapabilities, processFor, resolveUser } from '#runtime/spec/index.ts';
 import { environmentOf, limitsOf, parseSecurity } from './bundle.ts';
 import { type Context, dirOf, isRunning, publish, runtimeRootOf } from './context.ts';
 import { startExitCode } from './lifecycle.ts';
+import { readAccountFile } from './rooted-tree.ts';
 import { frame, joinStreams, parseDetachKeys } from './streams.ts';
 import type { ContainerRecord, Exec, ExecRequest, TerminalSize } from './types.ts';
 
@@ -324,21 +318,6 @@ function processDocument(
     });
   } finally {
     closeSync(root);
-  }
-}
-
-/** A running container may change its files at any time: the kernel resolves inside its root. */
-function readAccountFile(root: number, path: string): string | undefined {
-  let fd: number;
-  try {
-    fd = openInRoot(root, path, { flags: constants.O_RDONLY | constants.O_NONBLOCK });
-  } catch {
-    return undefined;
-  }
-  try {
-    return readLimited(fd, path, ACCOUNT_FILE_LIMIT_BYTES);
-  } finally {
-    closeSync(fd);
   }
 }
 

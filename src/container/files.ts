@@ -1,18 +1,21 @@
 /** Files of a container from outside: `export`, and `cp` both ways. */
 import { closeSync, constants } from 'node:fs';
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, isSystemError } from '#base/errors/index.ts';
 import { O_PATH, openInRoot } from '#base/posix/index.ts';
+import { resolveUser } from '#runtime/spec/index.ts';
 import { type Context, publish } from './context.ts';
 import {
   baseName,
+  followLinks,
   mountedRoot,
   openPath,
   openRoot,
   packTree,
+  readAccountFile,
   statOpenPath,
   withRoot,
 } from './rooted-tree.ts';
-import type { ContainerRecord, PathStat } from './types.ts';
+import type { ContainerRecord, MountPoint, PathStat, WriteArchiveOptions } from './types.ts';
 
 /** The container's root file system as a tar. */
 export async function* exportTar(
@@ -25,7 +28,7 @@ export async function* exportTar(
     yield* context.changesets.streamChangeset({ dir: mounted, kind: 'plain' }, { signal });
     return;
   }
-  const root = await openRoot(context, record);
+  const root = await openRoot(context, record, { volumes: false });
   try {
     yield* context.changesets.streamChangeset({ dir: pathOfFd(root.fd), kind: 'plain' }, { signal });
   } finally {
@@ -38,7 +41,7 @@ export function statPath(context: Context, record: ContainerRecord, path: string
   return withRoot(context, record, async (root) => {
     const fd = openPath(root, path, record);
     try {
-      return statOpenPath(fd, path);
+      return statOpenPath(root, fd, path);
     } finally {
       closeSync(fd);
     }
@@ -52,7 +55,7 @@ export async function readArchive(
   path: string,
   signal: AbortSignal,
 ): Promise<{ readonly stat: PathStat; readonly tar: AsyncIterable<Uint8Array> }> {
-  const root = await openRoot(context, record);
+  const root = await openRoot(context, record, { volumes: true });
   try {
     const fd = openPath(root.fd, path, record);
     const close = async (): Promise<void> => {
@@ -60,7 +63,10 @@ export async function readArchive(
       await root.close();
     };
     publish(context, record, 'archive-path');
-    return { stat: statOpenPath(fd, path), tar: packAndClose(packTree(fd, baseName(path), signal), close) };
+    return {
+      stat: statOpenPath(root.fd, fd, path),
+      tar: packAndClose(packTree(fd, baseName(path), signal), close),
+    };
   } catch (error) {
     await root.close();
     throw error;
@@ -73,38 +79,58 @@ export function writeArchive(
   record: ContainerRecord,
   path: string,
   tar: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
+  options: WriteArchiveOptions,
 ): Promise<void> {
-  const isMounted = record.mounts.some(({ destination }) => `${path}/`.startsWith(`${destination}/`));
-  if (record.hostConfig.ReadonlyRootfs === true && !isMounted) {
-    throw new CodedError('permission_denied', 'container rootfs is marked read-only');
-  }
   return withRoot(context, record, async (root) => {
     closeSync(openPath(root, path, record));
-    const fd = openDirectory(root, path);
+    const under = followLinks(root, path);
+    checkWritable(record, under);
+    checkDirectory(root, under);
     try {
       await context.changesets.unpackLayer({
         source: { stream: tar },
         compression: 'auto',
-        targetDir: pathOfFd(fd),
+        targetDir: pathOfFd(root),
+        under,
         whiteouts: 'literal',
-        signal,
+        keepKinds: options.noOverwriteDirNonDir,
+        ...(options.copyOwner && record.config.User ? { owner: ownerOf(root, record.config.User) } : {}),
+        signal: options.signal,
       });
-    } finally {
-      closeSync(fd);
+    } catch (error) {
+      throw isSystemError(error, 'EROFS') ? readOnlyVolume() : error;
     }
     publish(context, record, 'extract-to-dir');
   });
 }
 
-/** Followed to its end: the target of an extraction may be a link to a directory. */
-function openDirectory(root: number, path: string): number {
+/** @throws {CodedError} `permission_denied` with Docker's texts for what the container may not write either. */
+function checkWritable({ mounts, hostConfig }: ContainerRecord, path: string): void {
+  const depth = ({ destination }: MountPoint): number => destination.split('/').length;
+  const mount = mounts
+    .filter(({ destination }) => `${path}/`.startsWith(`${destination}/`))
+    .toSorted((a, b) => depth(b) - depth(a))[0];
+  if (mount?.readonly === true) throw readOnlyVolume();
+  if (mount === undefined && hostConfig.ReadonlyRootfs === true)
+    throw new CodedError('permission_denied', 'container rootfs is marked read-only');
+}
+
+function readOnlyVolume(): CodedError {
+  return new CodedError('permission_denied', 'mounted volume is marked read-only');
+}
+
+/** @throws {CodedError} `invalid_argument`. */
+function checkDirectory(root: number, path: string): void {
   try {
-    const inside = path.startsWith('/') ? path : `/${path}`;
-    return openInRoot(root, inside, { flags: O_PATH | constants.O_DIRECTORY });
+    closeSync(openInRoot(root, path, { flags: O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW }));
   } catch {
     throw new CodedError('invalid_argument', 'extraction point is not a directory');
   }
+}
+
+function ownerOf(root: number, user: string): { readonly uid: number; readonly gid: number } {
+  const { uid, gid } = resolveUser(user, (path) => readAccountFile(root, path), []);
+  return { uid, gid };
 }
 
 /** How a child process reaches a directory that is open here. */

@@ -1,37 +1,37 @@
 import { randomBytes } from 'node:crypto';
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  rmSync,
-} from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readdirSync, rmdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
-import { findXattr, O_PATH, openInRoot, splitDevice } from '#base/posix/index.ts';
-import { encodeTarHeader, TAR_END, type TarEntryType, type TarHeaderInput } from '#base/tar/index.ts';
+import { findXattr, O_PATH, openInRoot, readLinkFd, splitDevice } from '#base/posix/index.ts';
+import {
+  decodeName,
+  encodeTarHeader,
+  TAR_END,
+  type TarEntryType,
+  type TarHeaderInput,
+} from '#base/tar/index.ts';
+import { ACCOUNT_FILE_LIMIT_BYTES, readLimited } from '#runtime/spec/index.ts';
 import { type Context, isRunning, rootfsOf, snapshotKey } from './context.ts';
+import { mountVolumes } from './stopped-root.ts';
 import type { ContainerRecord, PathStat } from './types.ts';
 
 const READ_BYTES = 512 * 1024;
 const BLOCK = 512;
+const MAX_LINKS = 255;
 /** Small members are gathered into chunks of about this size. */
 const CHUNK_BYTES = 256 * 1024;
 
 /**
  * Calls `body` with a descriptor of the container's root: that of its process while it runs (mounts included), else the
- * snapshot mounted for the time being. Paths are then resolved by the kernel inside that root.
+ * snapshot mounted for the time being, with its volumes in it. Paths are then resolved by the kernel inside that root.
  */
 export async function withRoot<T>(
   context: Context,
   record: ContainerRecord,
   body: (rootFd: number) => Promise<T>,
 ): Promise<T> {
-  const root = await openRoot(context, record);
+  const root = await openRoot(context, record, { volumes: true });
   try {
     return await body(root.fd);
   } finally {
@@ -45,24 +45,40 @@ export interface OpenRoot {
   close(): Promise<void>;
 }
 
-/** See `withRoot`; close it. */
-export async function openRoot(context: Context, record: ContainerRecord): Promise<OpenRoot> {
+/** See `withRoot`; close it. Without `volumes`, a container that does not run shows only its own files. */
+export async function openRoot(
+  context: Context,
+  record: ContainerRecord,
+  { volumes }: { readonly volumes: boolean },
+): Promise<OpenRoot> {
   const flags = constants.O_RDONLY | constants.O_DIRECTORY;
   if (isRunning(record)) {
     const fd = openSync(`/proc/${record.state.pid}/root`, flags);
     return { fd, close: async () => closeSync(fd) };
   }
   const target = join(context.execRoot, 'views', randomBytes(6).toString('hex'));
+  await using undo = new AsyncDisposableStack();
   context.snapshots.mountAt(snapshotKey(record.id), target);
+  undo.defer(async () => {
+    await context.snapshots.unmountInBackground(target);
+    rmdirSync(target);
+  });
+  if (volumes && record.mounts.length > 0) {
+    const mounted = mountVolumes(target, record.mounts);
+    undo.defer(() => mounted.close());
+    keepStubs(context, record.id, mounted.stubs);
+  }
   const fd = openSync(target, flags);
-  return {
-    fd,
-    close: async () => {
-      closeSync(fd);
-      await context.snapshots.unmountInBackground(target);
-      rmSync(target, { recursive: true, force: true });
-    },
-  };
+  undo.defer(() => closeSync(fd));
+  const close = undo.move();
+  return { fd, close: () => close.disposeAsync() };
+}
+
+/** What had to be made for a mount is no change that `diff` and `commit` see. */
+function keepStubs(context: Context, id: string, made: readonly string[]): void {
+  const stubs = context.records.byId(id)?.stubs;
+  if (stubs !== undefined && made.length > 0)
+    context.records.change(id, { stubs: [...new Set([...stubs, ...made])] });
 }
 
 /** The path of a running container's mounted root, or `undefined`. */
@@ -88,8 +104,23 @@ export function openPath(rootFd: number, path: string, record: ContainerRecord):
   }
 }
 
-/** What `HEAD archive` tells of an open path. */
-export function statOpenPath(fd: number, path: string): PathStat {
+/** A small file of the root, as text; `undefined` when it is not there. @throws {CodedError} `resource_exhausted` for a large one. */
+export function readAccountFile(root: number, path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openInRoot(root, path, { flags: constants.O_RDONLY | constants.O_NONBLOCK });
+  } catch {
+    return undefined;
+  }
+  try {
+    return readLimited(fd, path, ACCOUNT_FILE_LIMIT_BYTES);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** What `HEAD archive` tells of an open path in the root. */
+export function statOpenPath(rootFd: number, fd: number, path: string): PathStat {
   const stat = fstatSync(fd, { bigint: true });
   const name = baseName(path);
   return {
@@ -97,22 +128,46 @@ export function statOpenPath(fd: number, path: string): PathStat {
     size: Number(stat.size),
     mode: goMode(Number(stat.mode)),
     mtime: nanoTime(stat.mtimeNs),
-    linkTarget: stat.isSymbolicLink() ? readLink(fd) : '',
+    // As Docker: not what the link says, but where it ends in the container.
+    linkTarget: stat.isSymbolicLink() ? followLinks(rootFd, path) : '',
   };
 }
 
-function readLink(fd: number): string {
-  // An empty path reads the link the descriptor itself is open on.
-  try {
-    return readlinkOf(fd);
-  } catch {
-    return '';
+/** Where a path leads in the root with all its links followed; the end need not exist. */
+export function followLinks(rootFd: number, path: string): string {
+  const done: string[] = [];
+  const todo = path.split('/');
+  for (let links = 0; todo.length > 0; ) {
+    const part = todo.shift() ?? '';
+    if (part === '' || part === '.') continue;
+    if (part === '..') {
+      done.pop();
+      continue;
+    }
+    const target = findLink(rootFd, `/${[...done, part].join('/')}`);
+    if (target === undefined) done.push(part);
+    else {
+      if (++links > MAX_LINKS)
+        throw new CodedError('invalid_argument', `cannot follow "${path}": too many links`);
+      if (target.startsWith('/')) done.length = 0;
+      todo.unshift(...target.split('/'));
+    }
   }
+  return `/${done.join('/')}`;
 }
 
-function readlinkOf(fd: number): string {
-  const target = readlinkSync(`/proc/self/fd/${fd}`);
-  return readlinkSync(target);
+function findLink(rootFd: number, path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openInRoot(rootFd, path, { flags: O_PATH | constants.O_NOFOLLOW });
+  } catch {
+    return undefined;
+  }
+  try {
+    return fstatSync(fd).isSymbolicLink() ? decodeName(readLinkFd(fd)) : undefined;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function nanoTime(ns: bigint): string {
@@ -155,7 +210,7 @@ export async function* packTree(fd: number, name: string, signal: AbortSignal): 
   const links = new Map<string, string>();
   let held: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of packEntry(fd, undefined, name, links)) {
+  for await (const chunk of packEntry(fd, name, links)) {
     signal.throwIfAborted();
     held.push(chunk);
     bytes += chunk.length;
@@ -167,12 +222,7 @@ export async function* packTree(fd: number, name: string, signal: AbortSignal): 
   yield Buffer.concat([...held, TAR_END]);
 }
 
-async function* packEntry(
-  fd: number,
-  place: { readonly parent: number; readonly name: string } | undefined,
-  path: string,
-  links: Map<string, string>,
-): AsyncGenerator<Buffer> {
+async function* packEntry(fd: number, path: string, links: Map<string, string>): AsyncGenerator<Buffer> {
   const stat = fstatSync(fd, { bigint: true });
   const type = typeOf(stat);
   if (type === undefined) return;
@@ -187,12 +237,7 @@ async function* packEntry(
     yield* packFile(fd, stat, path);
     return;
   }
-  const linkTarget =
-    type !== 'symlink'
-      ? ''
-      : place === undefined
-        ? readLink(fd)
-        : readlinkSync(`/proc/self/fd/${place.parent}/${place.name}`);
+  const linkTarget = type === 'symlink' ? decodeName(readLinkFd(fd)) : '';
   yield encodeTarHeader({ ...headerOf(stat, type, path), linkTarget });
   if (type === 'directory') yield* packDirectory(fd, path, links);
 }
@@ -208,7 +253,7 @@ async function* packDirectory(fd: number, path: string, links: Map<string, strin
       throw error;
     }
     try {
-      yield* packEntry(child, { parent: fd, name }, `${path}/${name}`, links);
+      yield* packEntry(child, `${path}/${name}`, links);
     } finally {
       closeSync(child);
     }

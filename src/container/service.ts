@@ -347,9 +347,9 @@ class Containers implements ContainerService {
     nameOrId: string,
     path: string,
     tar: AsyncIterable<Uint8Array>,
-    options: { readonly noOverwriteDirNonDir: boolean; readonly signal: AbortSignal },
+    options: Parameters<ContainerService['writeArchive']>[3],
   ): Promise<void> {
-    await writeArchive(this.#context, this.get(nameOrId), path, tar, options.signal);
+    await writeArchive(this.#context, this.get(nameOrId), path, tar, options);
   }
 
   async commit(request: Parameters<ContainerService['commit']>[0]): ReturnType<ContainerService['commit']> {

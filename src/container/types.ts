@@ -187,6 +187,15 @@ export interface PathStat {
   readonly linkTarget: string;
 }
 
+/** How an archive is unpacked in a container. */
+export interface WriteArchiveOptions {
+  /** Refuses a file in place of a directory, and the other way round. */
+  readonly noOverwriteDirNonDir: boolean;
+  /** What is unpacked belongs to the container's user instead of whom the archive says. */
+  readonly copyOwner?: boolean;
+  readonly signal: AbortSignal;
+}
+
 /** One path that differs from the image. */
 export interface PathChange {
   readonly path: string;
@@ -288,7 +297,7 @@ export interface ContainerService {
     nameOrId: string,
     path: string,
     tar: AsyncIterable<Uint8Array>,
-    options: { readonly noOverwriteDirNonDir: boolean; readonly signal: AbortSignal },
+    options: WriteArchiveOptions,
   ): Promise<void>;
   commit(request: CommitRequest): Promise<ImageId>;
   /** One sample in Docker's wire form. */

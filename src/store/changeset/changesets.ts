@@ -40,6 +40,8 @@ class ChildChangesets implements Changesets {
           lowerDirs: options.lowerDirs ?? [],
           indexPath: options.indexPath,
           owner: options.owner,
+          under: options.under,
+          keepKinds: options.keepKinds === true,
           maxBytes: options.limits?.bytes,
           maxInodes: options.limits?.inodes,
         },

@@ -55,6 +55,10 @@ export interface UnpackOptions {
   /** File that receives the layer index; without it no file is hashed. */
   readonly indexPath?: string;
   readonly owner?: { readonly uid: number; readonly gid: number };
+  /** Directory in the target that entries go below; links are followed up to the target, no further. */
+  readonly under?: string;
+  /** Refuses a file in place of a directory, and the other way round; else the new one replaces the old one. */
+  readonly keepKinds?: boolean;
   /** Refuse more than this: decompression bombs. */
   readonly limits?: { readonly bytes?: number; readonly inodes?: number };
   readonly onProgress?: (readBytes: number) => void;

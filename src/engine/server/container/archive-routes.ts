@@ -39,6 +39,7 @@ export function archiveRoutes(backend: ContainerBackend): Route[] {
       handler: async (context) => {
         await backend.containers.writeArchive(idOf(context), pathOf(context), context.body, {
           noOverwriteDirNonDir: context.query.flag('noOverwriteDirNonDir'),
+          copyOwner: context.query.flag('copyUIDGID'),
           signal: context.signal,
         });
         context.sendStatus(200);

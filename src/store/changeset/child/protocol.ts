@@ -17,6 +17,8 @@ export interface UnpackRequest {
   readonly lowerDirs: readonly string[];
   readonly indexPath: string | undefined;
   readonly owner: { readonly uid: number; readonly gid: number } | undefined;
+  readonly under: string | undefined;
+  readonly keepKinds: boolean;
   readonly maxBytes: number | undefined;
   readonly maxInodes: number | undefined;
 }

@@ -1,6 +1,6 @@
 /** Making files inside the jail: a leaf is never opened through a link, parents resolve below the root. */
 import fs from 'node:fs';
-import { isSystemError } from '#base/errors/index.ts';
+import { CodedError, isSystemError } from '#base/errors/index.ts';
 import { changeOwner, makeNode, setFdTimes, setTimes, setXattr, UTIME_OMIT } from '#base/posix/index.ts';
 import { decodeName, type FoundTarHeader, systemPath } from '#base/tar/index.ts';
 import { hostileLayer } from '#oci/layer/index.ts';
@@ -119,6 +119,17 @@ export function placeDirectory(parts: readonly string[], ground: Ground): void {
     if (found !== undefined && isWhiteout(found)) replaceWhiteout(path);
     else makeImplied(parts, path, ground);
   });
+}
+
+/**
+ * Lets an entry replace only what is of its kind: a file never a directory, nor a directory a file.
+ * @throws {CodedError} `invalid_argument` in Docker's words.
+ */
+export function checkKind(path: string, { type }: FoundTarHeader): void {
+  const found = fs.lstatSync(systemPath(path || '.'), { throwIfNoEntry: false });
+  if (found === undefined || found.isDirectory() === (type === 'directory')) return;
+  const [old, next] = found.isDirectory() ? ['directory', 'non-directory'] : ['non-directory', 'directory'];
+  throw new CodedError('invalid_argument', `cannot overwrite ${old} "/${path}" with ${next} "/"`);
 }
 
 /** Owner, attributes and mode of an open file; owner first, because it takes capabilities and suid away. */

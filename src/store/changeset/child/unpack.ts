@@ -27,6 +27,7 @@ import { LowerTree, OPAQUE_XATTRS } from './lower.ts';
 import type { ChildFacts, UnpackRequest } from './protocol.ts';
 import { openFileSource, openFramedSource, type TarSource } from './source.ts';
 import {
+  checkKind,
   dressDirectory,
   dressFd,
   dressPath,
@@ -130,6 +131,7 @@ class LayerWriter implements TarSink {
   readonly #request: UnpackRequest;
   readonly #index: IndexWriter;
   readonly #ground: Ground;
+  readonly #under: readonly string[];
   readonly #seen = new Set<string>();
   readonly #dirTimes: { readonly path: string; readonly header: FoundTarHeader }[] = [];
   #file: OpenFile | undefined;
@@ -140,15 +142,17 @@ class LayerWriter implements TarSink {
     this.#request = request;
     this.#index = index;
     this.#ground = ground;
+    this.#under = request.under === undefined ? [] : splitEntryPath(request.under);
   }
 
   entry(header: FoundTarHeader): void {
-    const parts = splitEntryPath(header.path);
+    const parts = [...this.#under, ...splitEntryPath(header.path)];
     this.entries++;
     this.#checkLimits(header);
     if (this.#request.whiteouts !== 'literal' && this.#whiteout(parts, header)) return;
     const path = parts.join('/');
     this.#checkUnseen(path, header);
+    if (this.#request.keepKinds) checkKind(path, header);
     switch (header.type) {
       case 'file':
         this.#openFile(parts, path, header);
@@ -305,7 +309,7 @@ class LayerWriter implements TarSink {
 
   /** A hard link joins a file of this root; one that only the layers below have is copied up first. */
   #hardLink(parts: readonly string[], header: FoundTarHeader): void {
-    const target = splitEntryPath(header.linkTarget);
+    const target = [...this.#under, ...splitEntryPath(header.linkTarget)];
     if (target.length === 0) throw hostileLayer(header.path, 'a hard link to the root');
     const from = systemPath(target.join('/'));
     const found = fs.lstatSync(from, { throwIfNoEntry: false });
