@@ -24,6 +24,10 @@ export interface TestHub {
   ): Promise<ApiAnswer>;
   /** Signs in and returns the cookie. */
   signIn(login: string, password: string): Promise<string>;
+  /** kill -9. */
+  kill(): Promise<void>;
+  /** Starts it again on the same root and port after `kill`. */
+  start(): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -44,18 +48,21 @@ export async function startHub(
   writeFileSync(passwordFile, `${ADMIN.password}\n`);
   const admin =
     options.withAdmin === false ? [] : ['--admin', ADMIN.username, '--admin-password-file', passwordFile];
-  const args = [
-    PROGRAM,
-    '--root',
-    join(dir, 'root'),
-    '--listen',
-    '127.0.0.1:0',
-    ...admin,
-    ...(options.args ?? []),
-  ];
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const launch = (address: string): ChildProcess => {
+    const args = [
+      PROGRAM,
+      '--root',
+      join(dir, 'root'),
+      '--listen',
+      address,
+      ...admin,
+      ...(options.args ?? []),
+    ];
+    return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  };
+  let child = launch('127.0.0.1:0');
   const url = await readAddress(child);
   const api: TestHub['api'] = async (method, path, { body, cookie, headers } = {}) => {
     const response = await fetch(`${url}${path}`, {
@@ -82,12 +89,23 @@ export async function startHub(
       const answer = await api('POST', '/api/session', { body: { login, password } });
       return (answer.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
     },
+    kill: () => end(child, 'SIGKILL'),
+    async start() {
+      child = launch(new URL(url).host);
+      await readAddress(child);
+    },
     async dispose() {
-      child.kill('SIGTERM');
-      if (child.exitCode === null) await once(child, 'exit');
+      await end(child, 'SIGTERM');
       rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = once(child, 'exit');
+  child.kill(signal);
+  await exited;
 }
 
 async function readAddress(child: ChildProcess): Promise<string> {
