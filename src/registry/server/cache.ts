@@ -67,6 +67,8 @@ export function cacheMetadata(
       afterwards(metadata.deleteTag(repository, tag), () => manifests.delete(keyOf(repository, tag))),
     deleteManifest: (repository, digest) => afterwards(metadata.deleteManifest(repository, digest), clear),
     deleteRepository: (repository) => afterwards(metadata.deleteRepository(repository), clear),
+    removeTags: (repository, tags, limit) => afterwards(metadata.removeTags(repository, tags, limit), clear),
+    refresh: clear,
     sweep: (now, limit) => afterwards(metadata.sweep(now, limit), () => blobs.clear()),
   };
 }

@@ -52,6 +52,17 @@ export class Call {
     return (await this.#authorizer.rightsOf(this.identity.subject, repository)).has(right);
   }
 
+  /** Those of `tags` that the caller may set but not move. */
+  async findFixedTags(repository: string, tags: readonly string[]): Promise<readonly string[]> {
+    if (!this.identity.covers(repository, 'overwrite')) return tags;
+    const fixed: string[] = [];
+    for (const tag of tags) {
+      const rights = await this.#authorizer.rightsOf(this.identity.subject, repository, tag);
+      if (!rights.has('overwrite')) fixed.push(tag);
+    }
+    return fixed;
+  }
+
   /** Whether the caller may see that this repository exists. */
   async mayList(repository: string): Promise<boolean> {
     return (await this.#authorizer.rightsOf(this.identity.subject, repository)).has('pull');

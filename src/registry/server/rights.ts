@@ -17,14 +17,14 @@ export function cacheRights(
   const known = new Map<string, { readonly rights: ReadonlySet<Right>; readonly until: number }>();
   let version = -1;
   return {
-    async rightsOf(subject, repository) {
+    async rightsOf(subject, repository, tag) {
       const before = database.version;
       if (before !== version || known.size > ENTRY_LIMIT) known.clear();
       version = before;
-      const key = `${subject.name}\n${subject.credential ?? ''}\n${repository}`;
+      const key = `${subject.name}\n${subject.credential ?? ''}\n${repository}\n${tag ?? ''}`;
       const entry = known.get(key);
       if (entry !== undefined && entry.until > now()) return entry.rights;
-      const rights = await authorizer.rightsOf(subject, repository);
+      const rights = await authorizer.rightsOf(subject, repository, tag);
       if (database.version === before && version === before) {
         known.set(key, { rights, until: now() + MAX_AGE_MS });
       }

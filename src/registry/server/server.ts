@@ -31,6 +31,8 @@ export interface RegistryOptions {
   readonly blobLimitBytes?: number;
   /** Accept images whose layers are not here; default false. Indexes may always name what is not here. */
   readonly allowMissingLayers?: boolean;
+  /** Only what reads is answered, and nothing is collected: files and rows hold still. */
+  readonly isReadOnly?: boolean;
   readonly collector?: Partial<CollectorOptions>;
 }
 
@@ -51,6 +53,8 @@ export interface Registry extends RegistryEvents {
 const DEFAULT_BLOB_LIMIT_BYTES = 100 * 1024 ** 3;
 /** An answer that leaves more than this of a body unread closes the connection. */
 const DRAIN_LIMIT_BYTES = 1024 * 1024;
+
+const READING: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
 /** Makes a registry from its parts. */
 export function createRegistry(options: RegistryOptions): Registry {
@@ -79,7 +83,7 @@ class RegistryServer implements Registry {
       log: options.log,
       ...options.collector,
     });
-    this.#collector.start();
+    if (options.isReadOnly !== true) this.#collector.start();
   }
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -131,6 +135,7 @@ class RegistryServer implements Registry {
       response.setHeader('Allow', METHODS[endpoint.kind].join(', '));
       throw new CodedError('unimplemented', `${request.method ?? ''} is not possible here`);
     }
+    if (this.#options.isReadOnly === true && !READING.has(request.method ?? '')) throw readOnly();
     const call = new Call({
       request,
       response,
@@ -254,4 +259,19 @@ class RegistryServer implements Registry {
     });
     if (value !== undefined) response.setHeader('WWW-Authenticate', value);
   }
+}
+
+/** Not 503: clients would try again and again, and not say why. */
+function readOnly(): CodedError {
+  return new CodedError(
+    'permission_denied',
+    'the registry is read-only for maintenance: pulling works, pushing does not',
+    {
+      help: {
+        id: 'push/read-only-registry',
+        cause: 'its administrator started it with --read-only',
+        fix: ['push again when the maintenance has ended'],
+      },
+    },
+  );
 }

@@ -18,9 +18,16 @@ export interface Subject {
   readonly credential?: string;
 }
 
-/** The one policy function, asked on every request. It also answers for repositories that do not exist yet. */
+/**
+ * The one policy function, asked on every request. It also answers for repositories that do not exist yet. With a `tag`
+ * it says whether that one may be moved; without, whether any may.
+ */
 export interface Authorizer {
-  rightsOf(subject: Subject, repository: string): Promise<ReadonlySet<Right>> | ReadonlySet<Right>;
+  rightsOf(
+    subject: Subject,
+    repository: string,
+    tag?: string,
+  ): Promise<ReadonlySet<Right>> | ReadonlySet<Right>;
 }
 
 /** The accounts behind the token service and Basic sign-in. */
@@ -106,8 +113,8 @@ export interface NewManifest {
   readonly contentSizeBytes: number;
   readonly tags: readonly string[];
   readonly pushedBy: string;
-  /** Whether tags that name another manifest may move. */
-  readonly mayOverwrite: boolean;
+  /** Those of `tags` that must not move when they name another manifest. */
+  readonly fixedTags: readonly string[];
 }
 
 /** One thing a manifest points at; `isRequired` when it must be in the repository already. */
@@ -168,9 +175,33 @@ export interface ManifestRecords {
     subject: Digest,
     page: Page & { readonly artifactType?: string | undefined },
   ): Promise<readonly Descriptor[]>;
+}
+
+/** What goes when some tags go, and the bytes that nothing else on this registry needs. */
+export interface TagRemoval {
+  /** Of the tags asked for, those that are there. */
+  readonly tags: readonly string[];
+  /** Manifests that nothing names any more: no tag, no index; with what refers to them. */
+  readonly manifests: readonly Digest[];
+  /** Compressed bytes of blobs that only these manifests use, in any repository. */
+  readonly freedBytes: number;
+}
+
+/** Repositories as a whole. */
+export interface RepositoryRecords {
   listRepositories(page: Page): Promise<readonly string[]>;
   /** Deletes a repository with everything in it; false if there is none. Visible at once, files go later. */
   deleteRepository(repository: string): Promise<boolean>;
+  /** What `removeTags` would do now. */
+  previewRemoval(repository: string, tags: readonly string[], limit?: RemovalLimit): Promise<TagRemoval>;
+  /** Removes tags together with the manifests that nothing names then, in one transaction. */
+  removeTags(repository: string, tags: readonly string[], limit?: RemovalLimit): Promise<TagRemoval>;
+}
+
+/** What a removal does not touch. */
+export interface RemovalLimit {
+  /** Tags that were pushed at this time or later stay: whoever decided has not seen them. */
+  readonly pushedBefore?: Date;
 }
 
 /** Rows about uploads. */
@@ -203,9 +234,16 @@ export interface GarbageRecords {
 }
 
 /** Everything the registry remembers. SQLite now; PostgreSQL passes the same `metadata.contract.ts`. */
-export interface RegistryMetadata extends BlobRecords, ManifestRecords, UploadRecords, GarbageRecords {
+export interface RegistryMetadata
+  extends BlobRecords,
+    ManifestRecords,
+    RepositoryRecords,
+    UploadRecords,
+    GarbageRecords {
   /** Whether other processes write to it: then nothing of it may be cached. */
   readonly isShared: boolean;
+  /** Forgets what is cached: somebody wrote to these rows in a transaction of their own. */
+  refresh(): void;
   /** Resolves when everything written so far is durable. */
   flush(): Promise<void>;
 }

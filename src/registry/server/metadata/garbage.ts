@@ -91,18 +91,22 @@ async function removeBlob(
     .limit(1)
     .executeTakeFirst();
   if (link !== undefined) return false;
-  const [blob] = await rows
-    .deleteFrom('blobs')
-    .where('digest', '=', digest)
-    .returning('storage_key')
-    .execute();
-  const key = blob?.storage_key;
-  if (key !== null && key !== undefined) {
-    await rows
-      .insertInto('doomed_keys')
-      .values({ storage_key: key, due_at: now.getTime() + grace.fileMs })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
+  const due_at = now.getTime() + grace.fileMs;
+  for (const table of ['layer_lists', 'blobs'] as const) {
+    const gone = await rows
+      .deleteFrom(table)
+      .where('digest', '=', digest)
+      .returning('storage_key')
+      .executeTakeFirst();
+    const storage_key = gone?.storage_key;
+    if (storage_key !== null && storage_key !== undefined) {
+      await rows
+        .insertInto('doomed_keys')
+        .values({ storage_key, due_at })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
+    }
+    if (table === 'blobs') return gone !== undefined;
   }
-  return blob !== undefined;
+  return false;
 }

@@ -5,6 +5,7 @@ import type { Grace, RegistryMetadata, UploadRecords } from '../types.ts';
 import { createBlobRecords } from './blobs.ts';
 import { createGarbageRecords } from './garbage.ts';
 import { createManifestRecords } from './manifests.ts';
+import { createRepositoryRecords } from './repositories.ts';
 import { REGISTRY_MIGRATIONS, type RegistryTables } from './schema.ts';
 
 export { REGISTRY_MIGRATIONS, type RegistryTables } from './schema.ts';
@@ -26,9 +27,11 @@ export function createSqlMetadata(
   return {
     ...createBlobRecords(database, grace),
     ...createManifestRecords(database, grace),
+    ...createRepositoryRecords(database, grace),
     ...createGarbageRecords(database, grace),
     ...createUploadRecords(database),
     isShared: database.shared,
+    refresh: () => {},
     flush: () => database.flush(),
   };
 }

@@ -5,7 +5,7 @@ import type { Digest } from '#oci/digest/index.ts';
 import type { Descriptor } from '#oci/manifest/index.ts';
 import type { Grace, ManifestRecords, ManifestReference, NewManifest, Page } from '../types.ts';
 import { condemn, ensureRepository, findRepositoryId, hasLink, type Rows } from './rows.ts';
-import { NO_REPOSITORY, type RegistryTables } from './schema.ts';
+import type { RegistryTables } from './schema.ts';
 
 /** Values in one `IN (…)`: far below the limits of either database. */
 const BATCH = 200;
@@ -40,54 +40,11 @@ export function createManifestRecords(database: SqlDatabase<RegistryTables>, gra
 
     listTags: (repository, page) => listTags(database.read, repository, page),
     listReferrers: (repository, subject, page) => listReferrers(database.read, repository, subject, page),
-
-    async listRepositories({ last, limit }) {
-      const found = await database.read
-        .selectFrom('repositories')
-        .select('name')
-        .$if(last !== undefined, (query) => query.where('name', '>', last ?? ''))
-        .orderBy('name')
-        .limit(limit)
-        .execute();
-      return found.map((row) => row.name);
-    },
-
-    deleteRepository: (repository) =>
-      database.write(async (rows) => {
-        const id = await findRepositoryId(rows, repository);
-        if (id === undefined) return false;
-        await deleteRepositoryRows(rows, id, grace);
-        return true;
-      }),
   };
 }
 
-/** Links that go are queued as what no repository may have; the collector finds out which. */
-async function deleteRepositoryRows(
-  rows: Transaction<RegistryTables>,
-  id: number,
-  grace: Grace,
-): Promise<void> {
-  for (const table of ['tags', 'manifest_references', 'garbage'] as const) {
-    await rows.deleteFrom(table).where('repository_id', '=', id).execute();
-  }
-  const manifests = await rows
-    .deleteFrom('manifests')
-    .where('repository_id', '=', id)
-    .returning('digest')
-    .execute();
-  for (const { digest } of manifests) await dropContentIfUnused(rows, digest);
-  const links = await rows
-    .deleteFrom('repository_blobs')
-    .where('repository_id', '=', id)
-    .returning('digest')
-    .execute();
-  const dueAt = Date.now() + grace.deletedMs;
-  for (const { digest } of links) await condemn(rows, NO_REPOSITORY, digest, dueAt);
-  await rows.deleteFrom('repositories').where('id', '=', id).execute();
-}
-
-async function dropContentIfUnused(rows: Rows, digest: string): Promise<void> {
+/** Drops a manifest's bytes when no repository has it any more. */
+export async function dropContentIfUnused(rows: Rows, digest: string): Promise<void> {
   const elsewhere = await rows
     .selectFrom('manifests')
     .select('digest')
@@ -280,7 +237,7 @@ async function moveTag(
   tag: string,
   manifest: NewManifest,
 ): Promise<void> {
-  if (!manifest.mayOverwrite) {
+  if (manifest.fixedTags.includes(tag)) {
     const known = await rows
       .selectFrom('tags')
       .select('digest')
@@ -364,6 +321,7 @@ async function listReferrers(
   }));
 }
 
-function* batchesOf<T>(values: readonly T[]): Generator<readonly T[]> {
+/** Pieces for one `IN (…)` each. */
+export function* batchesOf<T>(values: readonly T[]): Generator<readonly T[]> {
   for (let start = 0; start < values.length; start += BATCH) yield values.slice(start, start + BATCH);
 }

@@ -27,7 +27,7 @@ const manifestOf = (name: string, more: Partial<NewManifest> = {}): NewManifest 
   contentSizeBytes: 0,
   tags: [],
   pushedBy: 'cynthia',
-  mayOverwrite: true,
+  fixedTags: [],
   ...more,
 });
 const needs = (name: string, sizeBytes = 4) => ({
@@ -87,6 +87,62 @@ export function describeRegistryMetadata(name: string, open: OpenMetadata): void
       assert.deepEqual(Buffer.from(found.location.content), content);
     });
 
+    withMetadata(
+      'tags go together with what only they named, and the preview says the same',
+      async (metadata) => {
+        for (const blob of ['base', 'one', 'two', 'amd', 'proof']) await add(metadata, 'a/b', blob);
+        const put = (manifest: NewManifest) => metadata.putManifest(manifest);
+        await put(manifestOf('m1', { references: [needs('base'), needs('one')], tags: ['v1', 'also-v1'] }));
+        await put(manifestOf('m2', { references: [needs('base'), needs('two')], tags: ['v2'] }));
+        await put(manifestOf('child', { references: [needs('base'), needs('amd')] }));
+        const child = { kind: 'manifest' as const, digest: digest('child'), sizeBytes: 5, isRequired: true };
+        await put(manifestOf('index', { references: [child], tags: ['multi'] }));
+        await put(manifestOf('signature', { references: [needs('proof')], subject: digest('index') }));
+
+        const removal = async (...tags: readonly string[]) => {
+          const { manifests, ...rest } = await metadata.previewRemoval('a/b', tags);
+          return { ...rest, manifests: [...manifests].sort() };
+        };
+        const named = (...names: readonly string[]) => names.map((name) => digest(name)).sort();
+        assert.deepEqual(await removal('v1', 'nosuch'), { tags: ['v1'], manifests: [], freedBytes: 0 });
+        assert.deepEqual(await removal('v1', 'also-v1'), {
+          tags: ['also-v1', 'v1'],
+          manifests: named('m1'),
+          freedBytes: 4,
+        });
+        const multi = { tags: ['multi'], manifests: named('index', 'child', 'signature'), freedBytes: 8 };
+        assert.deepEqual(await removal('multi'), multi);
+        await metadata.mountBlob({ digest: digest('amd'), from: 'a/b', to: 'elsewhere' });
+        assert.equal((await removal('multi')).freedBytes, 4, 'another repository needs it');
+        assert.equal((await removal('v1', 'also-v1', 'v2', 'multi')).freedBytes, 16, 'now the base goes too');
+        assert.deepEqual(await metadata.previewRemoval('no/such', ['v1']), {
+          tags: [],
+          manifests: [],
+          freedBytes: 0,
+        });
+
+        await metadata.findManifest('a/b', digest('child'));
+        assert.deepEqual((await metadata.removeTags('a/b', ['multi'])).tags, ['multi']);
+        for (const gone of ['multi', digest('index'), digest('child'), digest('signature')])
+          assert.equal(await metadata.findManifest('a/b', gone), undefined, gone);
+        const limit = { pushedBefore: new Date(Date.now() - 60_000) };
+        assert.deepEqual((await metadata.removeTags('a/b', ['v1'], limit)).tags, [], 'pushed since');
+        await metadata.removeTags('a/b', ['v1']);
+        assert.ok(await metadata.findManifest('a/b', digest('m1')), 'another tag names it');
+        assert.deepEqual(await metadata.listTags('a/b', { limit: 9 }), ['also-v1', 'v2']);
+      },
+    );
+
+    withMetadata('a platform that its index still lists stays when its tag goes', async (metadata) => {
+      await add(metadata, 'a/b', 'amd');
+      await metadata.putManifest(manifestOf('child', { references: [needs('amd')], tags: ['v1-amd64'] }));
+      const child = { kind: 'manifest' as const, digest: digest('child'), sizeBytes: 5, isRequired: true };
+      await metadata.putManifest(manifestOf('index', { references: [child], tags: ['v1'] }));
+      assert.deepEqual((await metadata.removeTags('a/b', ['v1-amd64'])).manifests, []);
+      assert.ok(await metadata.findManifest('a/b', digest('child')));
+      assert.equal((await metadata.removeTags('a/b', ['v1'])).manifests.length, 2);
+    });
+
     withMetadata('a mount needs the link of its source', async (metadata) => {
       await add(metadata, 'a/b', 'b1');
       const mount = { digest: digest('b1'), to: 'c' };
@@ -121,11 +177,11 @@ export function describeRegistryMetadata(name: string, open: OpenMetadata): void
 
     withMetadata('a tag moves only with the right to overwrite', async (metadata) => {
       await metadata.putManifest(manifestOf('m1', { tags: ['v1'] }));
-      const second = manifestOf('m2', { tags: ['new', 'v1'], mayOverwrite: false });
+      const second = manifestOf('m2', { tags: ['new', 'v1'], fixedTags: ['v1'] });
       await assert.rejects(metadata.putManifest(second), { code: 'conflict' });
       assert.equal(await metadata.findManifest('a/b', 'new'), undefined);
-      await metadata.putManifest(manifestOf('m1', { tags: ['v1'], mayOverwrite: false }));
-      await metadata.putManifest({ ...second, mayOverwrite: true });
+      await metadata.putManifest(manifestOf('m1', { tags: ['v1'], fixedTags: ['v1'] }));
+      await metadata.putManifest({ ...second, fixedTags: [] });
       assert.equal((await metadata.findManifest('a/b', 'v1'))?.digest, digest('m2'));
     });
 

@@ -2,6 +2,7 @@
  * The registry's tables. A blob exists for a repository when `repository_blobs` says so, and only then.
  *
  *     repositories ─┬─ repository_blobs ──────── blobs          (content here when small, else storage_key)
+ *                   │                                  └─ layer_lists   (the files in a layer, or why they cannot be listed)
  *                   ├─ manifests ── manifest_contents
  *                   │     ├─ manifest_references  (what it points at: kept from the collector)
  *                   │     └─ tags
@@ -40,6 +41,13 @@ export interface RegistryTables {
   uploads: { id: string; repository: string; subject: string; algorithm: string; touched_at: number };
   garbage: { repository_id: number; digest: string; due_at: number };
   doomed_keys: { storage_key: string; due_at: number };
+  layer_lists: {
+    digest: string;
+    storage_key: string | null;
+    size: number;
+    failure: string | null;
+    created_at: number;
+  };
 }
 
 /** `repository_id` in `garbage` that means the blob itself. */
@@ -78,6 +86,14 @@ export const REGISTRY_MIGRATIONS: Migrations = {
     CREATE INDEX garbage_by_due ON garbage (due_at);
     CREATE TABLE doomed_keys (storage_key TEXT NOT NULL PRIMARY KEY, due_at BIGINT NOT NULL) {clustered};
     CREATE INDEX doomed_keys_by_due ON doomed_keys (due_at);
+    `,
+    `
+    CREATE TABLE layer_lists (
+      digest TEXT NOT NULL PRIMARY KEY REFERENCES blobs (digest), storage_key TEXT, size BIGINT NOT NULL, failure TEXT,
+      created_at BIGINT NOT NULL) {clustered};
+    `,
+    `
+    CREATE INDEX tags_by_update ON tags (repository_id, updated_at, name);
     `,
   ],
 };

@@ -81,7 +81,7 @@ export async function putManifest(
     bytes,
     tags,
     pushedBy: call.subject,
-    mayOverwrite: tags.length === 0 || (await call.may(repository, 'overwrite')),
+    fixedTags: await call.findFixedTags(repository, tags),
   };
   await routes.metadata.putManifest(manifest);
   call.emit({
