@@ -5,6 +5,7 @@ import { NODE_FLAGS } from '#base/node/index.ts';
 import type { ContainerParts, ContainerService } from '#container/index.ts';
 import { createContainerService } from '#container/index.ts';
 import type { ContainerBackend } from '#engine/server/container/index.ts';
+import type { EventPublisher } from '#engine/server/events/index.ts';
 import { ensureKeeper, type Keeper } from '#runtime/keeper/index.ts';
 import type { NetworkStore } from '#runtime/network/types.ts';
 import { findProgram } from '#runtime/process/index.ts';
@@ -58,11 +59,17 @@ function keeperProgram(): string {
 /** Puts the container routes' backend together. */
 export function createContainerBackend(
   containers: ContainerService,
-  parts: { readonly store: Store; readonly networks: NetworkStore; readonly root: string },
+  parts: {
+    readonly store: Store;
+    readonly networks: NetworkStore;
+    readonly events: EventPublisher;
+    readonly root: string;
+  },
 ): ContainerBackend {
-  const { store, networks, root } = parts;
+  const { store, networks, events, root } = parts;
   return {
     containers,
+    events,
     findNetwork: (id) => {
       try {
         return networks.getNetwork(id);

@@ -152,7 +152,7 @@ async function connect(base: Base, drivers: Drivers): Promise<Pick<Engine, 'rout
     build: { builder, events },
     networks: createNetworkBackend(networks, uses, events),
     volumes: volumeBackend,
-    containers: createContainerBackend(containers, { store, networks, root: settings.root }),
+    containers: createContainerBackend(containers, { store, networks, events, root: settings.root }),
     execs: containers,
   });
   const explain = createFullDiskExplainer({ root: settings.root, system });

@@ -39,6 +39,7 @@ export function createNetworkBackend(
     });
   };
   return {
+    events,
     listNetworks: () => networks.listNetworks(),
     getNetwork: (nameOrId) => networks.getNetwork(nameOrId),
     listMembers: (id) => networks.listEndpoints(id),
@@ -68,6 +69,7 @@ export function createVolumeBackend(
   const publish = (action: string, volume: Volume): void =>
     events.publish({ type: 'volume', action, id: volume.name, attributes: { driver: volume.driver } });
   return {
+    events,
     listVolumes: () => volumes.listVolumes(),
     getVolume: (name) => volumes.getVolume(name),
     listUsers: (name) => uses.listVolumeUsers(name),

@@ -3,6 +3,7 @@ import { CodedError } from '#base/errors/index.ts';
 import { progressLine } from '#engine/protocol/index.ts';
 import { formatFamiliar } from '#oci/reference/index.ts';
 import type { RequestContext, Route } from '../core/index.ts';
+import { publishPrune } from '../events/index.ts';
 import type { BuildBackend } from './backend.ts';
 import { OutputWriter } from './output-writer.ts';
 import { readBuildRequest } from './request.ts';
@@ -77,12 +78,7 @@ async function prune(backend: BuildBackend, context: RequestContext): Promise<vo
     ...(keepBytes === undefined || keepBytes === 0 ? {} : { keepBytes }),
     ...(until === undefined ? {} : { until: parseUntil(until) }),
   });
-  backend.events.publish({
-    type: 'builder',
-    action: 'prune',
-    id: '',
-    attributes: { reclaimed: String(bytes) },
-  });
+  publishPrune(backend.events, 'builder', bytes);
   context.sendJson(200, { CachesDeleted: ids, SpaceReclaimed: bytes });
 }
 

@@ -1,9 +1,11 @@
 import type { ContainerService } from '#container/types.ts';
 import type { Network } from '#runtime/network/types.ts';
+import type { EventPublisher } from '../events/index.ts';
 
 /** What the container routes need: the containers themselves, and names of networks. */
 export interface ContainerBackend {
   readonly containers: ContainerService;
+  readonly events: EventPublisher;
   /** `undefined` when there is no such network any more. */
   findNetwork(id: string): Network | undefined;
   /** What `GraphDriver` shows of a container. */

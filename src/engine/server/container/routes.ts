@@ -5,6 +5,7 @@ import type { CreateRequest, WaitCondition } from '#container/types.ts';
 import { parseMoment } from '#engine/protocol/index.ts';
 import { parseReference, withDefaultTag } from '#oci/reference/index.ts';
 import type { RequestContext, Route } from '../core/index.ts';
+import { publishPrune } from '../events/index.ts';
 import { archiveRoutes } from './archive-routes.ts';
 import type { ContainerBackend } from './backend.ts';
 import { inspectContainer } from './inspect.ts';
@@ -224,6 +225,7 @@ async function prune(backend: ContainerBackend, context: RequestContext): Promis
     reclaimed += sizeRw;
     removed.push(record.id);
   }
+  publishPrune(backend.events, 'container', reclaimed);
   context.sendJson(200, {
     ContainersDeleted: removed.length === 0 ? null : removed,
     SpaceReclaimed: reclaimed,

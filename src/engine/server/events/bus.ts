@@ -1,8 +1,13 @@
 import { CodedError } from '#base/errors/index.ts';
-import type { EngineEvent, EventPublisher, NewEvent } from './types.ts';
+import type { EngineEvent, EventPublisher, NewEvent, PruneType } from './types.ts';
 
 const REPLAY_LIMIT = 1024;
 const QUEUE_LIMIT = 4096;
+
+/** Tells that a prune has ended, and what it gave back; each thing it removed has told its own end before. */
+export function publishPrune(events: EventPublisher, type: PruneType, reclaimedBytes: number): void {
+  events.publish({ type, action: 'prune', id: '', attributes: { reclaimed: String(reclaimedBytes) } });
+}
 
 /** Options of `EventBus`; `now` is Unix time in nanoseconds. */
 export interface EventBusOptions {

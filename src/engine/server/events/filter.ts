@@ -1,24 +1,6 @@
 import type { Filters } from '#engine/protocol/index.ts';
 import type { EngineEvent } from './types.ts';
 
-/** Filters `GET /events` knows. */
-export const EVENT_FILTERS = [
-  'config',
-  'container',
-  'daemon',
-  'event',
-  'image',
-  'label',
-  'network',
-  'node',
-  'plugin',
-  'scope',
-  'secret',
-  'service',
-  'type',
-  'volume',
-] as const;
-
 const OBJECTS = [
   'config',
   'container',
@@ -31,7 +13,7 @@ const OBJECTS = [
   'volume',
 ] as const;
 
-/** Whether an event passes: values of one key are alternatives, keys are conditions. */
+/** Whether an event passes: values of one key are alternatives, keys are conditions. Unknown keys are none, as Docker has it. */
 export function passes(filters: Filters, event: EngineEvent): boolean {
   return (
     filters.some('event', (value) => matchesAction(value, event.action)) &&

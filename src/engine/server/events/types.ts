@@ -17,6 +17,9 @@ export interface EngineEvent extends NewEvent {
   readonly timeNano: bigint;
 }
 
+/** What a prune is about. */
+export type PruneType = 'container' | 'image' | 'network' | 'volume' | 'builder';
+
 /** Where modules tell what happened. */
 export interface EventPublisher {
   publish(event: NewEvent): void;

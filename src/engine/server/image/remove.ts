@@ -4,6 +4,7 @@ import type { DiffId } from '#oci/digest/index.ts';
 import { formatFamiliar } from '#oci/reference/index.ts';
 import type { Image, RemovalStep } from '#store/image/types.ts';
 import type { RequestContext } from '../core/index.ts';
+import { publishPrune } from '../events/index.ts';
 import type { ImageBackend } from './backend.ts';
 import { isNamed, passesLabels, untilOf } from './list.ts';
 import { eventAttributes } from './names.ts';
@@ -64,6 +65,7 @@ export async function pruneImages(backend: ImageBackend, context: RequestContext
   }
   const after = layersOf(backend);
   const freed = [...before].reduce((sum, [diffId, bytes]) => sum + (after.has(diffId) ? 0 : bytes), 0);
+  publishPrune(backend.events, 'image', freed);
   context.sendJson(200, {
     ImagesDeleted: steps.length > 0 ? steps.map(encodeStep) : null,
     SpaceReclaimed: freed,

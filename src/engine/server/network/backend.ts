@@ -1,4 +1,5 @@
 import type { Endpoint, Network, NetworkStore } from '#runtime/network/types.ts';
+import type { EventPublisher } from '../events/index.ts';
 
 /** What an endpoint looks like from outside. */
 export interface NetworkMember extends Endpoint {
@@ -15,6 +16,7 @@ export interface ConnectOptions {
 /** What the network routes need. */
 export interface NetworkBackend
   extends Pick<NetworkStore, 'listNetworks' | 'getNetwork' | 'createNetwork' | 'removeNetwork'> {
+  readonly events: EventPublisher;
   listMembers(networkId: string): readonly NetworkMember[];
   /** Containers, running or not, whose settings name the network. */
   listUsers(networkId: string): readonly string[];

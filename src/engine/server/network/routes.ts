@@ -2,6 +2,7 @@ import { CodedError } from '#base/errors/index.ts';
 import type { Filters } from '#engine/protocol/index.ts';
 import type { Network } from '#runtime/network/types.ts';
 import type { RequestContext, Route } from '../core/index.ts';
+import { publishPrune } from '../events/index.ts';
 import type { NetworkBackend } from './backend.ts';
 
 const FILTERS = ['driver', 'type', 'name', 'id', 'label', 'label!', 'scope', 'dangling'];
@@ -204,5 +205,6 @@ async function prune(backend: NetworkBackend, context: RequestContext): Promise<
     await backend.removeNetwork(network.id);
     removed.push(network.name);
   }
+  publishPrune(backend.events, 'network', 0);
   context.sendJson(200, { NetworksDeleted: removed });
 }

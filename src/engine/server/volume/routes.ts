@@ -1,6 +1,7 @@
 import type { Filters } from '#engine/protocol/index.ts';
 import type { Volume } from '#runtime/volume/types.ts';
 import type { RequestContext, Route } from '../core/index.ts';
+import { publishPrune } from '../events/index.ts';
 import type { VolumeBackend } from './backend.ts';
 
 const FILTERS = ['dangling', 'name', 'driver', 'label', 'label!'];
@@ -116,5 +117,6 @@ async function prune(backend: VolumeBackend, context: RequestContext): Promise<v
     await backend.removeVolume(volume.name, { force: false });
     removed.push(volume.name);
   }
+  publishPrune(backend.events, 'volume', reclaimed);
   context.sendJson(200, { VolumesDeleted: removed, SpaceReclaimed: reclaimed });
 }
