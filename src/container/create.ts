@@ -10,6 +10,7 @@ import { checkHealthcheck } from './health.ts';
 import { resolveMounts, volumesToFill } from './mounts.ts';
 import { checkName, makeName } from './names.ts';
 import { checkEndpoints, checkPorts, resolveAttachments } from './networking.ts';
+import { tellingVolumes } from './notices.ts';
 import type { ContainerRecords } from './records.ts';
 import { commandOf, completeHostSettings, completeSettings, parseSignal } from './settings.ts';
 import type { ContainerRecord, CreateRequest, MountPoint } from './types.ts';
@@ -32,6 +33,7 @@ export async function createContainer(
   checkPlatform(image, imageName, request.platform);
   const id = randomBytes(32).toString('hex');
   const host = completeHostSettings(request.hostConfig);
+  checkRuntime(host.Runtime ?? '', context.runtime.name);
   checkPorts(host);
   checkHealthcheck(request.config.Healthcheck);
   refuseMissing(request);
@@ -41,7 +43,7 @@ export async function createContainer(
   checkNetworkOwner(records, host.NetworkMode ?? '');
   checkEndpoints(host, request.endpoints, context.networks);
   const attachments = resolveAttachments(host, request.endpoints, context.networks);
-  const mounts = await resolveMounts({ config, host }, context.volumes, (one) => records.get(one));
+  const mounts = await resolveMounts({ config, host }, tellingVolumes(context), (one) => records.get(one));
   await fillVolumes(context, image, mounts);
   const [path = '', ...args] = commandOf(config);
   const record: ContainerRecord = {
@@ -136,6 +138,12 @@ function warningsFor(_context: Context, record: ContainerRecord): readonly strin
     );
   }
   return warnings;
+}
+
+/** The engine has one runtime; Docker's names for its default one mean that. */
+function checkRuntime(asked: string, own: string): void {
+  if (['', 'runc', 'io.containerd.runc.v2', own].includes(asked)) return;
+  throw new CodedError('invalid_argument', `unknown or invalid runtime name: ${asked}`);
 }
 
 /** Not `not_found`: clients take that for a missing image and pull it. */

@@ -23,6 +23,7 @@ export async function* exportTar(
   record: ContainerRecord,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
+  publish(context, record, 'export');
   const mounted = mountedRoot(context, record);
   if (mounted !== undefined) {
     yield* context.changesets.streamChangeset({ dir: mounted, kind: 'plain' }, { signal });

@@ -21,6 +21,7 @@ import { freshHealth } from './health.ts';
 import type { HealthMonitors } from './health-monitor.ts';
 import { removeOwnVolumes } from './mounts.ts';
 import { namespacesOf, type PreparedNetwork, prepareNetwork, releaseNetwork } from './networking.ts';
+import { publishJoined, publishLeft } from './notices.ts';
 import { logLimits, parseSignal } from './settings.ts';
 import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
 import { Waiters } from './waiters.ts';
@@ -81,6 +82,7 @@ export class Lifecycle {
         await this.#removeLocked(record.id, { volumes: true });
       throw failed;
     }
+    publishJoined(context, context.records.get(id));
     publish(context, context.records.get(id), 'start');
     this.#health.watch(context.records.get(id));
     return true;
@@ -225,6 +227,7 @@ export class Lifecycle {
       exitCode: String(exit.exitCode),
       execDuration: String(Math.floor((exit.finishedAt - exit.startedAt) / 1000)),
     });
+    publishLeft(context, record);
     const result = { exitCode: exit.exitCode, error: '' };
     this.#waiters.settle(id, restarts ? ['next-exit'] : ['not-running', 'next-exit'], result);
     if (restarts) this.#scheduleRestart(record, exit);
@@ -282,6 +285,7 @@ export class Lifecycle {
     const ended = this.wait(record, 'next-exit', new AbortController().signal);
     context.records.change(id, { stoppedByHand: true });
     await this.#signal(record, signal);
+    publish(context, record, 'kill', { signal: String(signal) });
     if (record.state.status === 'paused') await this.resumeFrozen(record);
     const inTime =
       seconds < 0
@@ -289,6 +293,7 @@ export class Lifecycle {
         : Promise.race([ended.then(() => true), delay(seconds * 1000, false, { ref: false })]);
     if (!(await inTime)) {
       await this.#signal(record, 9);
+      publish(context, record, 'kill', { signal: '9' });
       killCgroup(cgroupsPathOf(record));
       await ended;
     }

@@ -3,6 +3,7 @@ import { CodedError } from '#base/errors/index.ts';
 import type { Network, Sandbox } from '#runtime/network/types.ts';
 import { type Context, isRunning } from './context.ts';
 import { attachmentFor, attachOne, endpointProblems } from './networking.ts';
+import { publishMembership } from './notices.ts';
 import type { ContainerRecord } from './types.ts';
 
 /** @see ContainerService.connect */
@@ -37,7 +38,7 @@ export async function connectContainer(
     sandbox === undefined ? wanted : await attachOne(context, record, sandbox, wanted, false);
   const { attachments } = context.records.get(record.id);
   context.records.change(record.id, { attachments: [...attachments, attachment] });
-  publishNetwork(context, network, record, 'connect');
+  publishMembership(context, record, network, 'connect');
 }
 
 /** @see ContainerService.disconnect */
@@ -61,18 +62,9 @@ export async function disconnectContainer(
     .get(record.id)
     .attachments.filter(({ networkId }) => networkId !== network.id);
   context.records.change(record.id, { attachments });
-  publishNetwork(context, network, record, 'disconnect');
+  publishMembership(context, record, network, 'disconnect');
 }
 
 function sandboxOf({ sandboxId: id, sandboxPath: path }: ContainerRecord): Sandbox | undefined {
   return id === undefined || path === undefined ? undefined : { id, path };
-}
-
-function publishNetwork(context: Context, network: Network, record: ContainerRecord, action: string): void {
-  context.events.publish({
-    type: 'network',
-    action,
-    id: network.id,
-    attributes: { container: record.id, name: network.name, type: network.driver },
-  });
 }

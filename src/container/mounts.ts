@@ -4,6 +4,7 @@ import { CodedError } from '#base/errors/index.ts';
 import { resolveInRoot, type SpecMount } from '#runtime/spec/index.ts';
 import type { Volume, VolumeStore } from '#runtime/volume/types.ts';
 import type { Context } from './context.ts';
+import { publishVolume } from './notices.ts';
 import type { ContainerRecord, MountPoint } from './types.ts';
 import type { ContainerSettings, HostSettings, MountRequest } from './wire.ts';
 
@@ -38,7 +39,7 @@ interface Wanted extends Omit<MountPoint, 'source'> {
  */
 export async function resolveMounts(
   settings: { readonly config: ContainerSettings; readonly host: HostSettings },
-  volumes: VolumeStore,
+  volumes: Pick<VolumeStore, 'ensureVolume'>,
   findContainer: (name: string) => ContainerRecord,
 ): Promise<readonly MountPoint[]> {
   const { config, host } = settings;
@@ -273,10 +274,13 @@ export async function removeOwnVolumes(context: Context, record: ContainerRecord
       .list()
       .filter(({ mounts }) => mounts.some((mount) => mount.name === name))
       .map(({ id }) => id);
-  for (const { anonymous, name } of record.mounts) {
+  for (const { anonymous, name, driver } of record.mounts) {
     if (anonymous !== true || name === undefined || users(name).length > 0) continue;
-    await context.volumes.removeVolume(name, { force: true, inUse: users }).catch((error) => {
+    try {
+      await context.volumes.removeVolume(name, { force: true, inUse: users });
+      publishVolume(context, 'destroy', name, { driver: driver ?? 'local' });
+    } catch (error) {
       context.log.warn('a volume could not be removed', { volume: name, error });
-    });
+    }
   }
 }

@@ -319,7 +319,10 @@ class Containers implements ContainerService {
   }
 
   async top(nameOrId: string, psArgs: string): ReturnType<ContainerService['top']> {
-    return listProcesses(this.get(nameOrId), psArgs);
+    const record = this.get(nameOrId);
+    const processes = await listProcesses(record, psArgs);
+    publish(this.#context, record, 'top');
+    return processes;
   }
 
   async changes(nameOrId: string): ReturnType<ContainerService['changes']> {

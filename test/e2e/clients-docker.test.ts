@@ -36,6 +36,7 @@ test('what docker refuses is refused with its words and its exit code', { skip }
         125,
         /^docker: Error response from daemon: No such container: nosuch\n/,
       ],
+      ['run --rm --runtime nosuch box:1 true', 125, /unknown or invalid runtime name: nosuch/],
       ['run --rm --network nosuch box:1 true', 125, /network nosuch not found/],
       [
         'run --rm -u nosuch box:1 true',

@@ -139,6 +139,14 @@ describe('keeper', { skip }, () => {
     assert.equal(existsSync(`/sys/fs/cgroup/memory/slipway-test/${container.id}`), false);
   });
 
+  it('has made the log when the start is answered, for those who follow it', async () => {
+    const { id, dir, start, exit } = prepare('sleep 9', PIPES);
+    await start();
+    assert.equal(readFileSync(join(dir, 'log'), 'utf8'), '');
+    await keeper.signal(id, 9);
+    await exit;
+  });
+
   it('passes stdin on and closes it when its one client half-closes', async () => {
     const container = prepare('cat; echo end', { tty: false, openStdin: true, stdinOnce: true });
     const attached = await keeper.attach(container.id, { ...OUTPUT, stdin: true });

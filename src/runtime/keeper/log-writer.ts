@@ -6,6 +6,7 @@
  * A line longer than 16 KiB comes as several documents, all but the last without `\n` at the end of `log`.
  * Rotation renames `x` to `x.1`, `x.1` to `x.2` and so on.
  */
+import { closeSync, openSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import type { LogTarget } from './types.ts';
 
@@ -14,6 +15,7 @@ export const PARTIAL_BYTES = 16 * 1024;
 /** More than this waiting for the disk stops the container's output. */
 const QUEUE_LIMIT = 4 * 1024 * 1024;
 const NEWLINE = 10;
+const LOG_MODE = 0o640;
 /** A jump of the wall clock larger than this is followed. */
 const CLOCK_STEP_MS = 50;
 const BACKWARD_LIMIT_NS = 100_000_000n;
@@ -36,6 +38,12 @@ export class LogWriter {
   constructor(target: LogTarget, onError: (error: unknown) => void) {
     this.#target = target;
     this.#onError = onError;
+    // There from the start: whoever follows the log holds the file, even if the container is removed before they read it.
+    try {
+      closeSync(openSync(target.path, 'a', LOG_MODE));
+    } catch (error) {
+      onError(error);
+    }
   }
 
   /** Takes output; false when the writer is behind: wait for `drained` before more. */
@@ -113,7 +121,7 @@ export class LogWriter {
   async #write(bytes: Buffer): Promise<void> {
     const { maxBytes, path } = this.#target;
     if (this.#file === undefined) {
-      this.#file = await open(path, 'a', 0o640);
+      this.#file = await open(path, 'a', LOG_MODE);
       this.#size = (await this.#file.stat()).size;
     }
     if (maxBytes <= 0 || this.#size + bytes.length <= maxBytes) {
