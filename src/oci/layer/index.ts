@@ -1,9 +1,12 @@
 /** Names in a layer: where an entry lies, and what a whiteout removes. Spec: image-spec v1.1, layer.md. */
 import { CodedError } from '#base/errors/index.ts';
 
-/** The error of a layer that must not be put on a disk. */
+const SHOWN_NAME_LENGTH = 255;
+
+/** The error of a layer that must not be put on a disk; a very long path is cut in it. */
 export function hostileLayer(path: string, state: string): CodedError {
-  return new CodedError('invalid_argument', `cannot unpack ${JSON.stringify(path)}: ${state}`);
+  const shown = path.length > SHOWN_NAME_LENGTH ? `${path.slice(0, SHOWN_NAME_LENGTH)}…` : path;
+  return new CodedError('invalid_argument', `cannot unpack ${JSON.stringify(shown)}: ${state}`);
 }
 
 /**

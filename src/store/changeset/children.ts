@@ -43,7 +43,12 @@ export class Child {
     this.input.on('error', () => {});
     this.output.on('error', () => {});
     this.#process.once('error', (error) => this.#end(error.message));
-    this.#process.once('exit', (code, signal) => this.#end(`it ended with ${code ?? signal}`));
+    this.#process.once('exit', (code, signal) => {
+      // What it said last may still be on its way.
+      const end = (): void => this.#end(`it ended with ${code ?? signal}`);
+      if (this.#control.closed) end();
+      else this.#control.once('close', end);
+    });
     this.setIdle(true);
   }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { isSystemError } from '#base/errors/index.ts';
+import { CodedError } from '#base/errors/index.ts';
 import { findXattr, listXattrs, splitDevice } from '#base/posix/index.ts';
 import {
   decodeName,
@@ -12,6 +12,7 @@ import {
   type TarHeaderInput,
 } from '#base/tar/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
+import { BeforeTree } from './before.ts';
 import type { HashRing } from './hash-ring.ts';
 import { INDEX_TYPES, IndexWriter } from './index-writer.ts';
 import { OPAQUE_XATTRS } from './lower.ts';
@@ -21,6 +22,8 @@ import type { JobTools } from './unpack.ts';
 
 const PROGRESS_STEP_BYTES = 4 * 1024 * 1024;
 const KEPT_XATTR = /^(?:security\.capability$|user\.(?!overlay\.))/;
+/** Marks of mounts with `redirect_dir` or `metacopy`: ours are made without, and their trees cannot be read as they lie. */
+const ELSEWHERE_XATTR = /^(?:trusted|user)\.overlay\.(?:redirect|metacopy)$/;
 const DEFAULT_ROOT_MODE = 0o755;
 const PADDING = Buffer.alloc(512);
 
@@ -32,17 +35,16 @@ export function pack(request: PackRequest, { jail, ring, progress }: JobTools): 
   const index = new IndexWriter(request.indexPath);
   const output = openTarSink(request.to);
   const stream = new TarStream(ring, output, progress);
-  const packer = new Packer(request, stream, index);
+  const before = request.against === undefined ? undefined : new BeforeTree(request.against);
+  const packer = new Packer(request, stream, index, before);
   // A live tree may be changed while it is read: a link laid in the way must not lead out of it.
-  const isJailed = request.against === undefined;
-  if (isJailed) jail.enter(request.dir);
-  else process.chdir(request.dir);
+  jail.enter(request.dir);
   try {
     packer.run();
   } finally {
-    if (isJailed) jail.leave();
-    else process.chdir('/');
+    jail.leave();
   }
+  before?.close();
   stream.write(TAR_END);
   stream.flush();
   const diffId = `sha256:${ring.finish()}`;
@@ -133,14 +135,16 @@ class Packer {
   readonly #request: PackRequest;
   readonly #stream: TarStream;
   readonly #index: IndexWriter;
+  readonly #before: BeforeTree | undefined;
   /** First path of each inode that has several. */
   readonly #linked = new Map<string, string>();
   readonly #above: PendingDir[] = [];
 
-  constructor(request: PackRequest, stream: TarStream, index: IndexWriter) {
+  constructor(request: PackRequest, stream: TarStream, index: IndexWriter, before: BeforeTree | undefined) {
     this.#request = request;
     this.#stream = stream;
     this.#index = index;
+    this.#before = before;
   }
 
   run(): void {
@@ -157,7 +161,7 @@ class Packer {
       stats.uid === 0 &&
       stats.gid === 0 &&
       header.xattrs === undefined;
-    if (!isUsual && this.#request.against === undefined) this.#emit('', header);
+    if (!isUsual && this.#before === undefined) this.#emit('', header);
     if (this.#request.changes === 'overlay' && isOpaque('.')) this.#emitMark('.wh..wh..opq', '', 'o', stats);
   }
 
@@ -167,7 +171,7 @@ class Packer {
       const name = decodeName(bytes);
       this.#entry(path === '' ? name : `${path}/${name}`);
     }
-    if (this.#request.against !== undefined) this.#removed(path, names);
+    if (this.#before !== undefined) this.#removed(path, names, this.#before);
   }
 
   #entry(path: string): void {
@@ -224,9 +228,9 @@ class Packer {
   }
 
   /** With `against`: what is there and not here any more. */
-  #removed(path: string, names: readonly Buffer[]): void {
+  #removed(path: string, names: readonly Buffer[], tree: BeforeTree): void {
     const here = new Set(names.map((name) => name.toString('latin1')));
-    for (const bytes of listBelow(`${this.#request.against}/${path}`)) {
+    for (const bytes of tree.list(path)) {
       if (here.has(bytes.toString('latin1'))) continue;
       const name = decodeName(bytes);
       const removed = path === '' ? name : `${path}/${name}`;
@@ -235,9 +239,8 @@ class Packer {
   }
 
   #isChanged(path: string, stats: fs.Stats, type: TarEntryType): boolean {
-    const { against } = this.#request;
-    if (against === undefined) return true;
-    const before = fs.lstatSync(systemPath(`${against}/${path}`), { throwIfNoEntry: false });
+    if (this.#before === undefined) return true;
+    const before = this.#before.find(path);
     if (before === undefined || typeOf(before) !== type) return true;
     const isSame =
       before.mode === stats.mode &&
@@ -344,7 +347,16 @@ function typeOf(stats: fs.Stats): TarEntryType | undefined {
 
 /** Attributes that belong to the content; most files have none. */
 function readXattrs(target: string | Buffer | number): ReadonlyMap<string, Uint8Array> | undefined {
-  const names = listXattrs(target).filter((name) => KEPT_XATTR.test(name));
+  const all = listXattrs(target);
+  if (all.length === 0) return undefined;
+  const elsewhere = all.find((name) => ELSEWHERE_XATTR.test(name));
+  if (elsewhere !== undefined) {
+    throw new CodedError(
+      'failed_precondition',
+      `cannot read the changes: overlay's mark "${elsewhere}" says that the content of a file or directory is elsewhere`,
+    );
+  }
+  const names = all.filter((name) => KEPT_XATTR.test(name));
   if (names.length === 0) return undefined;
   const found = new Map<string, Uint8Array>();
   for (const name of names.sort()) {
@@ -356,13 +368,4 @@ function readXattrs(target: string | Buffer | number): ReadonlyMap<string, Uint8
 
 function isOpaque(path: string | Buffer): boolean {
   return OPAQUE_XATTRS.some((name) => findXattr(path, name)?.toString() === 'y');
-}
-
-function listBelow(dir: string): Buffer[] {
-  try {
-    return fs.readdirSync(systemPath(dir), { encoding: 'buffer' }).sort(Buffer.compare);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return [];
-    throw error;
-  }
 }

@@ -22,12 +22,24 @@ export function placing<T>(parts: readonly string[], ground: Ground, make: (path
       return make(path);
     } catch (error) {
       if (attempt === 2) throw error;
-      if (isSystemError(error, 'EEXIST') || isSystemError(error, 'EISDIR') || isSystemError(error, 'ELOOP'))
-        removeLeaf(path);
+      if (isSystemError(error, 'EEXIST') || isSystemError(error, 'EISDIR')) removeLeaf(path);
       else if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) makeParents(parts, ground);
       else throw error;
     }
   }
+}
+
+const REFUSALS: Readonly<Record<string, string>> = {
+  ELOOP: 'too many links',
+  EMLINK: 'too many hard links',
+  ENAMETOOLONG: 'a name is too long',
+  ENOTDIR: 'a file is where a directory is needed',
+};
+
+/** The error of an entry that the file system refuses for what it is; any other error is given back as it is. */
+export function refusedEntry(error: unknown, path: string): unknown {
+  const state = isSystemError(error) ? REFUSALS[error.code] : undefined;
+  return state === undefined ? error : hostileLayer(path, state);
 }
 
 /** Removes a file, link or whole directory; a link is removed itself. */

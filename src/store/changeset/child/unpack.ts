@@ -1,4 +1,3 @@
-import { createHash, type Hash } from 'node:crypto';
 import fs from 'node:fs';
 import { CodedError } from '#base/errors/index.ts';
 import {
@@ -10,15 +9,9 @@ import {
   setXattr,
   UTIME_OMIT,
 } from '#base/posix/index.ts';
-import {
-  type FoundTarHeader,
-  type SparseExtent,
-  systemPath,
-  TarDecoder,
-  type TarSink,
-} from '#base/tar/index.ts';
-import type { Digest } from '#oci/digest/index.ts';
+import { decodeName, type FoundTarHeader, systemPath, TarDecoder, type TarSink } from '#base/tar/index.ts';
 import { hostileLayer, splitEntryPath, whiteoutOf } from '#oci/layer/index.ts';
+import { FileBody, writeAll } from './file-body.ts';
 import { Ground } from './ground.ts';
 import type { HashRing } from './hash-ring.ts';
 import { INDEX_TYPES, IndexWriter } from './index-writer.ts';
@@ -34,6 +27,7 @@ import {
   placeDirectory,
   placeWhiteout,
   placing,
+  refusedEntry,
   removeLeaf,
 } from './tree.ts';
 
@@ -112,18 +106,6 @@ function checkRatio(total: number, storedBytes: number): void {
   );
 }
 
-/** A regular file that is being written. */
-interface OpenFile {
-  readonly fd: number;
-  readonly header: FoundTarHeader;
-  readonly path: string;
-  /** Only where a layer index is written. */
-  readonly hash: Hash | undefined;
-  readonly extents: readonly SparseExtent[] | undefined;
-  /** Stored bytes written so far. */
-  stored: number;
-}
-
 /** Makes the tree entry by entry, inside the jail. */
 class LayerWriter implements TarSink {
   contentSizeBytes = 0;
@@ -133,8 +115,10 @@ class LayerWriter implements TarSink {
   readonly #ground: Ground;
   readonly #under: readonly string[];
   readonly #seen = new Set<string>();
+  /** Directories that something of this layer lies in; kept only where whiteouts delete in place. */
+  readonly #isAbove = new Set<string>();
   readonly #dirTimes: { readonly path: string; readonly header: FoundTarHeader }[] = [];
-  #file: OpenFile | undefined;
+  #file: { readonly path: string; readonly header: FoundTarHeader; readonly body: FileBody } | undefined;
   /** Bytes of all files, holes included. */
   fileBytes = 0;
 
@@ -146,6 +130,14 @@ class LayerWriter implements TarSink {
   }
 
   entry(header: FoundTarHeader): void {
+    try {
+      this.#take(header);
+    } catch (error) {
+      throw refusedEntry(error, header.path);
+    }
+  }
+
+  #take(header: FoundTarHeader): void {
     const parts = [...this.#under, ...splitEntryPath(header.path)];
     this.entries++;
     this.#checkLimits(header);
@@ -161,6 +153,7 @@ class LayerWriter implements TarSink {
         this.#directory(parts, path, header);
         break;
       case 'symlink':
+        if (header.linkTarget === '') throw hostileLayer(header.path, 'it is a link to nothing');
         this.#place(parts, (target) => fs.symlinkSync(systemPath(header.linkTarget), target), header);
         break;
       case 'hardlink':
@@ -177,29 +170,16 @@ class LayerWriter implements TarSink {
   }
 
   data(bytes: Buffer): void {
-    const file = this.#file;
-    if (file === undefined) return;
-    file.hash?.update(bytes);
-    if (file.extents === undefined) writeAll(file.fd, bytes, null);
-    else writeSparse(file.fd, bytes, file.extents, file.stored);
-    file.stored += bytes.length;
+    this.#file?.body.write(bytes);
   }
 
   end(): void {
     const file = this.#file;
     if (file === undefined) return;
     this.#file = undefined;
-    const { fd, header, path, hash } = file;
-    try {
-      if (file.extents !== undefined) fs.ftruncateSync(fd, header.sizeBytes);
-      dressFd(fd, header, this.#request.owner);
-    } finally {
-      fs.closeSync(fd);
-    }
+    const { header, path, body } = file;
+    const contentDigest = body.finish(this.#request.owner);
     this.contentSizeBytes += header.sizeBytes;
-    // A sparse file's stored bytes are not its content.
-    const isHashed = hash !== undefined && file.extents === undefined;
-    const contentDigest = isHashed ? (`sha256:${hash.digest('hex')}` as Digest) : undefined;
     this.#index.add({
       path,
       type: 'f',
@@ -241,6 +221,11 @@ class LayerWriter implements TarSink {
     if (this.#seen.has(path) || (!isDirectory && this.#seen.has(`${path}/`)))
       throw hostileLayer(path, 'it is in the layer twice');
     if (!isDirectory) this.#seen.add(path);
+    if (this.#request.whiteouts !== 'apply') return;
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
+      if (this.#isAbove.has(path.slice(0, end))) return;
+      this.#isAbove.add(path.slice(0, end));
+    }
   }
 
   #whiteout(parts: readonly string[], header: FoundTarHeader): boolean {
@@ -250,9 +235,7 @@ class LayerWriter implements TarSink {
     const above = parts.slice(0, -1);
     if (found.kind === 'opaque') this.#opaque(above);
     else if (this.#request.whiteouts === 'overlay') placeWhiteout([...above, found.name], this.#ground);
-    else if (this.#seen.has(`${[...above, found.name].join('/')}/`)) this.#opaque([...above, found.name]);
-    else if (!this.#seen.has([...above, found.name].join('/')))
-      removeLeaf(systemPath([...above, found.name].join('/')));
+    else this.#removeOlder([...above, found.name].join('/'));
     const path = found.kind === 'opaque' ? above.join('/') : [...above, found.name].join('/');
     this.#index.add({
       path,
@@ -271,10 +254,21 @@ class LayerWriter implements TarSink {
       setXattr(path, OPAQUE_XATTRS[0], Buffer.from('y'));
       return;
     }
-    for (const name of fs.readdirSync(path, 'utf8')) {
-      const child = [...parts, name].join('/');
-      if (!this.#seen.has(child) && !this.#seen.has(`${child}/`)) removeLeaf(systemPath(child));
-    }
+    this.#removeOlderBelow(parts.join('/'));
+  }
+
+  /** In place: takes away what was at `path` before this layer, and leaves what the layer has brought there. */
+  #removeOlder(path: string): void {
+    if (this.#seen.has(path)) return;
+    if (!this.#seen.has(`${path}/`) && !this.#isAbove.has(path)) removeLeaf(systemPath(path));
+    else if (fs.lstatSync(systemPath(path), { throwIfNoEntry: false })?.isDirectory())
+      this.#removeOlderBelow(path);
+  }
+
+  #removeOlderBelow(path: string): void {
+    const names = fs.readdirSync(systemPath(path || '.'), { encoding: 'buffer' });
+    for (const name of names.map((bytes) => decodeName(bytes)))
+      this.#removeOlder(path === '' ? name : `${path}/${name}`);
   }
 
   #openFile(parts: readonly string[], path: string, header: FoundTarHeader): void {
@@ -282,8 +276,8 @@ class LayerWriter implements TarSink {
     const fd = placing(parts, this.#ground, (target) =>
       fs.openSync(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600),
     );
-    const hash = this.#request.indexPath === undefined ? undefined : createHash('sha256');
-    this.#file = { fd, header, path, hash, extents: header.sparse, stored: 0 };
+    const body = new FileBody(fd, header, { isHashed: this.#request.indexPath !== undefined });
+    this.#file = { path, header, body };
   }
 
   #directory(parts: readonly string[], path: string, header: FoundTarHeader): void {
@@ -369,27 +363,5 @@ class LayerWriter implements TarSink {
       offset,
       ...(linkTarget === '' ? {} : { linkTarget }),
     });
-  }
-}
-
-function writeAll(fd: number, bytes: Buffer, position: number | null): void {
-  for (let at = 0; at < bytes.length; ) {
-    at += fs.writeSync(fd, bytes, at, bytes.length - at, position === null ? null : position + at);
-  }
-}
-
-/** Puts stored bytes where the map says; `stored` of them have been written before. */
-function writeSparse(fd: number, bytes: Buffer, extents: readonly SparseExtent[], stored: number): void {
-  let begin = 0;
-  let at = 0;
-  for (const extent of extents) {
-    const end = begin + extent.sizeBytes;
-    if (end > stored + at && at < bytes.length) {
-      const inside = stored + at - begin;
-      const length = Math.min(extent.sizeBytes - inside, bytes.length - at);
-      writeAll(fd, bytes.subarray(at, at + length), extent.offset + inside);
-      at += length;
-    }
-    begin = end;
   }
 }
