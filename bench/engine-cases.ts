@@ -24,11 +24,13 @@ export interface CaseResult {
   readonly ours: Figures;
   readonly peer: Figures;
   readonly ratio: number;
-  readonly goal: number;
+  /** What is wanted of the ratio; none for a peer that is only there to compare with. */
+  readonly goal?: number;
   readonly higherIsBetter: boolean;
 }
 
-type EngineCase = (context: BenchContext) => Promise<readonly CaseResult[]>;
+/** Measures one or more cases on engines that have the base image. */
+export type EngineCase = (context: BenchContext) => Promise<readonly CaseResult[]>;
 
 /** Cases by the name that `--only` takes. */
 export const ENGINE_CASES: Readonly<Record<string, EngineCase>> = {

@@ -1,5 +1,5 @@
 /**
- * The peers, set up from Debian's packages: a root of the newest suite with dockerd, buildah and docker-registry, entered in a
+ * The peers, set up from Debian's packages: a root of the newest suite with dockerd, entered in a
  * mount namespace of its own so that nothing is left mounted. Kept between runs under the cache folder.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';

@@ -1,6 +1,7 @@
 /** node bench/report.ts RESULTS.json…: the results of one or more runs as the table of docs/benchmarks.md. */
 import { readFileSync } from 'node:fs';
 import type { CaseResult } from './engine-cases.ts';
+import { verdictOf } from './verdict.ts';
 
 interface Run {
   readonly machine: {
@@ -25,10 +26,9 @@ if (first !== undefined) {
 console.log('| case | slipway | peer | ratio | goal | |');
 console.log('|---|---|---|---|---|---|');
 for (const row of rows.values()) {
-  const isMet = row.higherIsBetter ? row.ratio >= row.goal : row.ratio <= row.goal;
-  const goal = `${row.higherIsBetter ? '≥' : '≤'} ${row.goal}`;
+  const { goal, isMet } = verdictOf(row);
   console.log(
-    `| ${row.case} | ${figure(row.ours.median)} ${row.unit} | ${figure(row.peer.median)} ${row.unit} | ${row.ratio.toFixed(2)} | ${goal} | ${isMet ? 'met' : '**missed**'} |`,
+    `| ${row.case} | ${figure(row.ours.median)} ${row.unit} | ${figure(row.peer.median)} ${row.unit} | ${row.ratio.toFixed(2)} | ${goal} | ${isMet === undefined ? '' : isMet ? 'met' : '**missed**'} |`,
   );
 }
 

@@ -8,10 +8,18 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { cliCases } from './cli-cases.ts';
-import { type BenchContext, type CaseResult, ENGINE_CASES, loadBase } from './engine-cases.ts';
+import {
+  type BenchContext,
+  type CaseResult,
+  ENGINE_CASES,
+  type EngineCase,
+  loadBase,
+} from './engine-cases.ts';
 import { command } from './measure.ts';
 import { MemoryWatch } from './memory-watch.ts';
 import { type EngineUnderTest, ensurePeerRoot, startDockerd, startSlipway } from './peers.ts';
+import { podmanCases } from './podman-cases.ts';
+import { verdictOf } from './verdict.ts';
 
 /** Helpers that wait for more work have gone by then. */
 const IDLE_AFTER_MS = 22_000;
@@ -30,15 +38,17 @@ const wanted = values.only?.split(',') ?? [
   'cli',
   'run',
   'build',
+  'podman',
   'context',
   'registry',
   'tutorial',
   'memory',
 ];
+const CASES: Readonly<Record<string, EngineCase>> = { ...ENGINE_CASES, podman: podmanCases };
 const results: CaseResult[] = [];
 const log = (text: string): void => void process.stderr.write(`bench: ${text}\n`);
 
-const engineCases = wanted.filter((name) => name in ENGINE_CASES);
+const engineCases = wanted.filter((name) => name in CASES);
 if (engineCases.length > 0 || wanted.includes('cli')) await measureEngines();
 if (wanted.includes('registry')) await measureRegistry();
 printTable(results);
@@ -78,7 +88,7 @@ async function measureEngines(): Promise<void> {
     for (const name of engineCases) {
       log(`case ${name}`);
       if (name === 'tutorial') makeDebianBase(join(dir, 'debian.tar'));
-      results.push(...((await ENGINE_CASES[name]?.(context)) ?? []));
+      results.push(...((await CASES[name]?.(context)) ?? []));
     }
     results.push(...(await memory.stop()));
   } finally {
@@ -102,15 +112,14 @@ function makeDebianBase(out: string): void {
 function printTable(rows: readonly CaseResult[]): void {
   const number = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
   const cells = rows.map((row) => {
-    const isMet = row.higherIsBetter ? row.ratio >= row.goal : row.ratio <= row.goal;
-    const goal = `${row.higherIsBetter ? '≥' : '≤'} ${row.goal}`;
+    const { goal, isMet } = verdictOf(row);
     return [
       row.case,
       `${number(row.ours.median)} ${row.unit}`,
       `${number(row.peer.median)} ${row.unit}`,
       row.ratio.toFixed(2),
       goal,
-      isMet ? 'met' : 'missed',
+      isMet === undefined ? '' : isMet ? 'met' : 'missed',
     ];
   });
   const table = [['case', 'slipway', 'peer', 'ratio', 'goal', ''], ...cells];
