@@ -18,6 +18,7 @@ import {
   type ContainerLimits,
   DEFAULT_PATH,
   ensureDirInRoot,
+  makeContainerFiles,
   makeMountPoints,
   type NamespaceChoice,
   type OciDevice,
@@ -108,7 +109,7 @@ export function writeBundle(record: ContainerRecord, plan: BundlePlan): readonly
   });
   const stubs = makeMountPoints(plan.rootfs, spec.mounts);
   writeFileSync(join(plan.dir, 'config.json'), JSON.stringify(spec), { mode: 0o600 });
-  return stubs.made.map(({ path }) => path);
+  return [...makeContainerFiles(plan.rootfs), ...stubs.made.map(({ path }) => path)];
 }
 
 /** The environment of a container's processes. */

@@ -1,21 +1,27 @@
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CodedError, isSystemError } from '#base/errors/index.ts';
+import { isSystemError } from '#base/errors/index.ts';
 import { findXattr } from '#base/posix/index.ts';
 import type { ActiveSnapshot } from '#store/snapshot/types.ts';
+import type { Context } from './context.ts';
+import { changesetOf, listCopiedChanges } from './copied-changes.ts';
 import type { PathChange } from './types.ts';
 
 /**
  * What a container changed against its image, parents before children. Mount points that were made for it (`stubs`) are
  * left out while they are empty.
- * @throws {CodedError} `unimplemented` with the copy driver.
  */
 export async function listChanges(
-  snapshot: ActiveSnapshot,
+  { snapshots, changesets }: Pick<Context, 'snapshots' | 'changesets'>,
+  key: string,
   stubs: readonly string[],
 ): Promise<readonly PathChange[]> {
-  if (snapshot.lowerDirs.length === 0 && snapshot.mount.type !== 'overlay') {
-    throw new CodedError('unimplemented', 'changes of a container are not known with the copy driver yet');
+  const snapshot = snapshots.getActive(key);
+  const source = changesetOf(snapshots, snapshot);
+  if (source.kind === 'plain') {
+    const before = source.against === undefined ? [] : [source.against];
+    const isBelow = (path: string): Promise<boolean> => existsBelow(before, path);
+    return listCopiedChanges(changesets, source, { stubs: new Set(stubs), isBelow });
   }
   const changes: PathChange[] = [];
   await walk(snapshot, '', new Set(stubs), changes);
@@ -40,10 +46,11 @@ async function walk(
       changes.push({ path, kind: 'deleted' });
       continue;
     }
-    if (stubs.has(path) && (stat.isFile() ? stat.size === 0 : stat.isDirectory() && (await isEmpty(host))))
+    const isStub = stubs.has(path);
+    if (isStub && (stat.isFile() ? stat.size === 0 : stat.isSymbolicLink() || (await isEmpty(host))))
       continue;
     const below = await existsBelow(snapshot.lowerDirs, path);
-    if (!stubs.has(path)) changes.push({ path, kind: below ? 'modified' : 'added' });
+    if (!isStub || !stat.isDirectory()) changes.push({ path, kind: below ? 'modified' : 'added' });
     if (stat.isDirectory()) {
       if (below && findXattr(host, 'trusted.overlay.opaque') !== undefined)
         await listHidden(snapshot, path, changes);

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { rmdirSync, unlinkSync } from 'node:fs';
+import { lstatSync, rmdirSync, unlinkSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
-import { CodedError } from '#base/errors/index.ts';
+import { basename, dirname, join } from 'node:path';
 import type { ContainerConfig, ImageConfig, ImageId } from '#oci/config/index.ts';
 import { extendChain } from '#oci/digest/index.ts';
 import { encodeDocument } from '#oci/manifest/index.ts';
@@ -9,6 +9,7 @@ import { resolveInRoot } from '#runtime/spec/index.ts';
 import type { LayerFacts } from '#store/changeset/types.ts';
 import type { Image } from '#store/image/types.ts';
 import { type Context, publish, snapshotKey } from './context.ts';
+import { changesetOf } from './copied-changes.ts';
 import type { CommitRequest, ContainerRecord } from './types.ts';
 
 /**
@@ -84,25 +85,19 @@ async function copyLayer(
 ): Promise<LayerFacts | undefined> {
   const { snapshots, changesets, images, content } = context;
   const active = snapshots.getActive(snapshotKey(record.id));
-  if (snapshots.driver !== 'overlay') {
-    throw new CodedError('unimplemented', 'commit of a container is not possible with the copy driver yet');
-  }
   const key = `commit/${randomBytes(8).toString('hex')}`;
   const target = await snapshots.prepare(key, base.chainId);
   const indexPath = content.reserveFile();
   try {
     await changesets.unpackLayer({
-      source: { stream: changesets.streamChangeset({ dir: active.upperDir, kind: 'overlay' }) },
+      source: { stream: changesets.streamChangeset(changesetOf(snapshots, active)) },
       compression: 'none',
       targetDir: target.upperDir,
-      whiteouts: 'overlay',
+      whiteouts: snapshots.driver === 'overlay' ? 'overlay' : 'apply',
       lowerDirs: target.lowerDirs,
     });
     dropStubs(target.upperDir, record.stubs);
-    const facts = await changesets.describeChangeset(
-      { dir: target.upperDir, kind: 'overlay' },
-      { indexPath },
-    );
+    const facts = await changesets.describeChangeset(changesetOf(snapshots, target), { indexPath });
     if (facts.entries === 0) {
       await snapshots.remove(key);
       return undefined;
@@ -132,12 +127,14 @@ async function copyLayer(
 /** Mount points that were made for the container are not part of the image. */
 function dropStubs(root: string, stubs: readonly string[]): void {
   for (const stub of stubs.toReversed()) {
-    const found = resolveInRoot(root, stub);
-    if (found.stat === undefined || found.inRoot !== stub) continue;
-    if (found.stat.isFile() && found.stat.size > 0) continue;
+    const parent = resolveInRoot(root, dirname(stub));
+    if (parent.stat === undefined || parent.inRoot !== dirname(stub)) continue;
+    const path = join(parent.hostPath, basename(stub));
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined || (found.isFile() && found.size > 0)) continue;
     try {
-      if (found.stat.isDirectory()) rmdirSync(found.hostPath);
-      else unlinkSync(found.hostPath);
+      if (found.isDirectory()) rmdirSync(path);
+      else unlinkSync(path);
     } catch {
       // It holds something by now.
     }

@@ -327,7 +327,7 @@ class Containers implements ContainerService {
 
   async changes(nameOrId: string): ReturnType<ContainerService['changes']> {
     const record = this.get(nameOrId);
-    return listChanges(this.#context.snapshots.getActive(snapshotKey(record.id)), record.stubs);
+    return listChanges(this.#context, snapshotKey(record.id), record.stubs);
   }
 
   exportTar(nameOrId: string, signal: AbortSignal): AsyncIterable<Uint8Array> {

@@ -7,7 +7,13 @@ export {
   MASKED_PATHS,
   READONLY_PATHS,
 } from './defaults.ts';
-export { type MountStub, type MountStubs, makeMountPoints, type SpecMount } from './mounts.ts';
+export {
+  type MountStub,
+  type MountStubs,
+  makeContainerFiles,
+  makeMountPoints,
+  type SpecMount,
+} from './mounts.ts';
 export type { OciDevice, OciDeviceRule, OciMount, OciProcess, OciSeccomp, OciSpec } from './oci.ts';
 export type { ContainerLimits } from './resources.ts';
 export { ensureDirInRoot, type RootedPath, readFileInRoot, readLimited, resolveInRoot } from './rooted.ts';

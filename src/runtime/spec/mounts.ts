@@ -6,13 +6,14 @@ import {
   openSync,
   rmdirSync,
   type Stats,
+  symlinkSync,
   unlinkSync,
   utimesSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import type { OciMount } from './oci.ts';
-import { resolveInRoot } from './rooted.ts';
+import { makeDirs, resolveInRoot } from './rooted.ts';
 
 /** A mount someone asked for. `options` are mount(8) words that go to the runtime. */
 export interface SpecMount {
@@ -111,15 +112,43 @@ export function makeMountPoints(root: string, mounts: readonly OciMount[]): Moun
     if (mounts.some((other) => other !== mount && mount.destination.startsWith(`${other.destination}/`)))
       continue;
     const isFile = mount.type === 'bind' && lstatFollow(mount.source)?.isDirectory() === false;
-    makeOne(root, mount.destination, isFile, made, parents);
+    const last = isFile ? 'file' : { mode: mount.type === 'tmpfs' ? tmpfsMode(mount.options) : 0o755 };
+    makeOne(root, mount.destination, last, made, parents);
   }
   return { made, remove: () => removeStubs(root, made, parents) };
+}
+
+/** The runtime gives a tmpfs the mode of the directory it covers: one that is made has what was asked, or the kernel's own. */
+function tmpfsMode(options: readonly string[] = []): number {
+  const asked = options.findLast((word) => word.startsWith('mode='))?.slice('mode='.length) ?? '';
+  return /^[0-7]{1,4}$/.test(asked) ? Number.parseInt(asked, 8) : 0o1777;
+}
+
+/**
+ * What programs expect in a container besides mounts: `/.dockerenv`, by which they know that they are in one, and
+ * `/etc/mtab`. Made where missing; returns what was made, parents first.
+ */
+export function makeContainerFiles(root: string): readonly string[] {
+  const made: string[] = [];
+  if (lstatMaybe(join(root, '.dockerenv')) === undefined) {
+    closeSync(openSync(join(root, '.dockerenv'), 'wx'));
+    chmodSync(join(root, '.dockerenv'), 0o755);
+    made.push('/.dockerenv');
+  }
+  const etc = resolveInRoot(root, '/etc');
+  if (etc.stat !== undefined && !etc.stat.isDirectory()) return made;
+  if (etc.stat === undefined) made.push(...makeDirs(root, etc));
+  if (lstatMaybe(join(etc.hostPath, 'mtab')) === undefined) {
+    symlinkSync('/proc/mounts', join(etc.hostPath, 'mtab'));
+    made.push(join(etc.inRoot, 'mtab'));
+  }
+  return made;
 }
 
 function makeOne(
   root: string,
   path: string,
-  isFile: boolean,
+  last: 'file' | { readonly mode: number },
   made: MountStub[],
   parents: Map<string, Stats>,
 ): void {
@@ -132,11 +161,13 @@ function makeOne(
     const host = join(root, inRoot);
     const parent = dirname(host);
     if (!parents.has(parent)) parents.set(parent, lstatSync(parent));
-    const directory = !(isFile && count === names.length);
+    const isLast = count === names.length;
+    const directory = !(isLast && last === 'file');
+    const mode = isLast && last !== 'file' ? last.mode : 0o755;
     if (directory) mkdirSync(host);
     else closeSync(openSync(host, 'wx'));
     // Whatever the umask of this process is.
-    chmodSync(host, directory ? 0o755 : 0o644);
+    chmodSync(host, directory ? mode : 0o644);
     made.push({ path: inRoot, inode: lstatSync(host).ino, directory });
   }
 }
