@@ -101,7 +101,7 @@ class BridgeNetworks implements NetworkStore {
         .map((user) => `name:"${user.containerName}" id:"${user.containerId.slice(0, 12)}"`)
         .join(', ');
       throw new CodedError(
-        'conflict',
+        'permission_denied',
         `error while removing network: network ${network.name} has active endpoints (${names})`,
       );
     }
