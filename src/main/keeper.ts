@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { messageOf } from '#base/errors/index.ts';
 import { runKeeper } from '#runtime/keeper/index.ts';
+import { startTrimming } from './idle-memory.ts';
 
 /** Runs a keeper with the arguments of its command line; resolves with the exit code of the program. */
 export async function keeperMain(args: readonly string[]): Promise<number> {
@@ -18,6 +19,7 @@ export async function keeperMain(args: readonly string[]): Promise<number> {
     // Not allowed here.
   }
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGPIPE'] as const) process.on(signal, () => {});
+  using _ = startTrimming();
   try {
     await runKeeper({
       socketPath: values.socket,

@@ -13,5 +13,6 @@ export * from './nftables.ts';
 export * from './pipe.ts';
 export * from './placement.ts';
 export * from './process.ts';
+export * from './program-pages.ts';
 export * from './socket.ts';
 export * from './xattr.ts';

@@ -27,6 +27,7 @@ import type { VolumeStore } from '#runtime/volume/types.ts';
 import { createArchives } from '#store/archive/index.ts';
 import { openStore, type Store } from '#store/root/index.ts';
 import { measureTree } from '#store/snapshot/index.ts';
+import { startTrimming } from '../idle-memory.ts';
 import { VERSION } from '../version.ts';
 import { applyChanges } from './changes.ts';
 import { startCollector } from './collector.ts';
@@ -34,7 +35,6 @@ import { createContainerBackend, openContainers } from './containers.ts';
 import { createFullDiskExplainer } from './full-disk.ts';
 import { ensureEngineId } from './identity.ts';
 import { createImageBackend, driverName } from './image-backend.ts';
-import { startTrimming } from './memory.ts';
 import { PRODUCT } from './product.ts';
 import { registryClientOptions } from './registry.ts';
 import {
