@@ -9,6 +9,8 @@ import { once } from 'node:events';
 const CALLS =
   'fsync,fdatasync,pwrite64,rename,renameat,renameat2,unlink,unlinkat,link,linkat,mkdir,mkdirat,rmdir,ftruncate,truncate';
 
+const PATIENCE_MS = 1000;
+
 /** Why these tests are skipped, or `false`. */
 export const NEEDS_STRACE =
   spawnSync('strace', ['-V']).status === 0 ? false : 'strace is not installed on this machine';
@@ -48,7 +50,10 @@ export async function killAt(pid: number, count: number): Promise<KillPoint> {
   return {
     async [Symbol.asyncDispose]() {
       if (child.exitCode === null) child.kill('SIGINT');
+      // It may wait for ever for the last thread of a process that it has just killed.
+      const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
       await exited;
+      clearTimeout(timer);
     },
   };
 }
