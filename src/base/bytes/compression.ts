@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
 import { CodedError, isSystemError, messageOf } from '#base/errors/index.ts';
 import { type Command, decompressCommand } from './program.ts';
-import { peekBytes } from './stream.ts';
+import { countBytes, peekBytes } from './stream.ts';
 import type { ByteStream, InputCompression, OutputCompression } from './types.ts';
 
 /** Bytes that `detectCompression` needs to see. */
@@ -24,6 +24,22 @@ export function detectCompression(head: Uint8Array): InputCompression {
   return 'none';
 }
 
+/** What may come out for every byte that went in, once this much is out: more is a decompression bomb. */
+const GROWTH_LIMIT = 1000;
+const GROWTH_FREE_BYTES = 1024 ** 3;
+
+/**
+ * Refuses data that grows without measure.
+ * @throws {CodedError} `invalid_argument` past a thousandfold and a gibibyte; `what` names the data.
+ */
+export function checkGrowth(plainBytes: number, storedBytes: number, what: string): void {
+  if (plainBytes < GROWTH_FREE_BYTES || plainBytes <= storedBytes * GROWTH_LIMIT) return;
+  throw new CodedError(
+    'invalid_argument',
+    `${what} grows more than ${GROWTH_LIMIT}-fold when it is decompressed`,
+  );
+}
+
 /** The error of compressed bytes that are not right. */
 export function invalidCompression(format: string, state: string): CodedError {
   return new CodedError('invalid_argument', `invalid ${format} data: ${state}`);
@@ -31,22 +47,48 @@ export function invalidCompression(format: string, state: string): CodedError {
 
 /**
  * The plain bytes of a compressed stream. Checksums, sizes and the end are verified; more members may follow one another, other bytes may not.
- * gzip and zstd run in this process's thread pool, xz and bzip2 as child programs.
- * @throws {CodedError} `invalid_argument` for damaged, truncated or trailing bytes.
+ * Data that grows without measure is refused.
+ * gzip and zstd run in this process's thread pool, xz and bzip2 as child programs, unless `isAlone` says that there may be none.
+ * @throws {CodedError} `invalid_argument` for damaged, truncated or trailing bytes; `unimplemented` without the program.
  */
 export async function* decompress(
   source: ByteStream,
   format: InputCompression | 'auto',
-  options: { readonly signal?: AbortSignal } = {},
+  options: { readonly signal?: AbortSignal; readonly isAlone?: boolean } = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   options.signal?.throwIfAborted();
   if (format === 'auto') {
     const { head, stream } = await peekBytes(source, MAGIC_BYTES);
     yield* decompress(stream, detectCompression(head), options);
   } else if (format === 'none') yield* source;
-  else if (format === 'gzip' || (format === 'zstd' && decompressCommand('zstd') === undefined)) {
-    yield* through(source, format === 'gzip' ? gunzip() : unzstd(), format, options.signal);
-  } else yield* throughProgram(source, commandFor(format), format, options.signal);
+  else yield* measured(source, format, options);
+}
+
+async function* measured(
+  source: ByteStream,
+  format: InputCompression,
+  options: { readonly signal?: AbortSignal; readonly isAlone?: boolean },
+): AsyncGenerator<Uint8Array> {
+  let [storedBytes, plainBytes] = [0, 0];
+  const counted = countBytes(source, (bytes) => {
+    storedBytes = bytes;
+  });
+  for await (const chunk of decode(counted, format, options)) {
+    plainBytes += chunk.length;
+    checkGrowth(plainBytes, storedBytes, 'the data');
+    yield chunk;
+  }
+}
+
+async function* decode(
+  source: ByteStream,
+  format: InputCompression,
+  { signal, isAlone = false }: { readonly signal?: AbortSignal; readonly isAlone?: boolean },
+): AsyncGenerator<Uint8Array> {
+  if (format === 'gzip' || (format === 'zstd' && (isAlone || decompressCommand('zstd') === undefined))) {
+    yield* through(source, format === 'gzip' ? gunzip() : unzstd(), format, signal);
+  } else if (isAlone) throw new CodedError('unimplemented', `${format} data is not read here`);
+  else yield* throughProgram(source, commandFor(format), format, signal);
 }
 
 function gunzip(): Transform {

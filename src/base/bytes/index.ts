@@ -1,5 +1,6 @@
 /** Streams of bytes: limit, count, hash while reading, compressions. */
 export {
+  checkGrowth,
   compress,
   decompress,
   detectCompression,

@@ -52,10 +52,13 @@ function openDecompressed(fd: number, compression: InputCompression, storedBytes
   const { file, args } = decompressCommand(compression) ?? fallback(compression);
   const endMark = compression === 'gzip' ? readEndMark(fd, storedBytes) : undefined;
   const strict = compression === 'gzip' ? fs.openSync(`/proc/self/fd/${fd}`, 'r') : undefined;
+  // bzip2 only complains about other bytes behind its data.
+  const complaints = compression === 'bzip2' ? openPipe() : undefined;
   const pipe = openPipe();
   widenPipe(pipe.writeFd);
-  const child = spawn(file, args, { stdio: [fd, pipe.writeFd, 'ignore'] });
+  const child = spawn(file, args, { stdio: [fd, pipe.writeFd, complaints?.writeFd ?? 'ignore'] });
   fs.closeSync(pipe.writeFd);
+  if (complaints !== undefined) fs.closeSync(complaints.writeFd);
   fs.closeSync(fd);
   const { pid } = child;
   if (pid === undefined)
@@ -67,6 +70,8 @@ function openDecompressed(fd: number, compression: InputCompression, storedBytes
       fs.closeSync(pipe.readFd);
       if (waitForExit(pid) !== 0)
         throw new CodedError('invalid_argument', `invalid ${compression} data: it is damaged or truncated`);
+      if (complaints !== undefined && hasBytes(complaints.readFd))
+        throw new CodedError('invalid_argument', `invalid ${compression} data: other bytes follow it`);
       // ISA-L passes over what follows the last member; then the length noted at the end is another one.
       if (strict === undefined) return;
       const isWhole = endMark === readBytes % 2 ** 32 || isStrictGzip(strict);
@@ -74,6 +79,13 @@ function openDecompressed(fd: number, compression: InputCompression, storedBytes
       if (!isWhole) throw new CodedError('invalid_argument', 'invalid gzip data: other bytes follow it');
     },
   };
+}
+
+/** Whether a program that has ended left a word; closes the descriptor. */
+function hasBytes(fd: number): boolean {
+  const length = fs.readSync(fd, Buffer.alloc(1));
+  fs.closeSync(fd);
+  return length > 0;
 }
 
 /** Where ISA-L is not installed, gzip itself is slower but always there. */

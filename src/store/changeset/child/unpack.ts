@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { checkGrowth } from '#base/bytes/index.ts';
 import { CodedError } from '#base/errors/index.ts';
 import {
   hardLink,
@@ -32,8 +33,6 @@ import {
 } from './tree.ts';
 
 const PROGRESS_STEP_BYTES = 4 * 1024 * 1024;
-const RATIO_FREE_BYTES = 1024 ** 3;
-const RATIO_LIMIT = 1000;
 
 /** Tools that outlive a job. */
 export interface JobTools {
@@ -88,7 +87,7 @@ function feed(
     if (isLayer) ring.push(length);
     total += length;
     decoder.write(slot.subarray(0, length));
-    checkRatio(Math.max(total, writer.fileBytes), source.storedBytes ?? total);
+    checkGrowth(Math.max(total, writer.fileBytes), source.storedBytes ?? total, 'the layer');
     if (total - told >= PROGRESS_STEP_BYTES) {
       told = total;
       progress(total);
@@ -96,14 +95,6 @@ function feed(
   }
   decoder.close();
   return total;
-}
-
-function checkRatio(total: number, storedBytes: number): void {
-  if (total < RATIO_FREE_BYTES || total <= storedBytes * RATIO_LIMIT) return;
-  throw new CodedError(
-    'invalid_argument',
-    `the layer grows more than ${RATIO_LIMIT}-fold when it is decompressed`,
-  );
 }
 
 /** Makes the tree entry by entry, inside the jail. */
