@@ -1,6 +1,7 @@
 /**
- * kill -9 at random moments while several clients push blobs of many sizes, manifests and tags: whatever was
- * acknowledged is there after the next start, and nothing that is served is torn. SLIPWAY_CRASH_ROUNDS makes it longer.
+ * kill -9 while several clients push blobs of many sizes, manifests and tags, at random moments and (where strace is
+ * there) right before a random call that changes the disk: whatever was acknowledged is there after the next start, and
+ * nothing that is served is torn. SLIPWAY_CRASH_ROUNDS makes it longer.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -11,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { killAt, NEEDS_STRACE } from '../support/kill-points.ts';
 import {
   blobOf,
   makeImage,
@@ -23,6 +25,8 @@ import {
 
 const ROUNDS = Number(process.env['SLIPWAY_CRASH_ROUNDS'] ?? 12);
 const PUSHERS = 4;
+/** A call that never comes must not hold the test up. */
+const CALL_MS = 5000;
 const REPOSITORY = 'crash/test';
 const PROGRAM = resolve(import.meta.dirname, '../../src/main/hub.ts');
 
@@ -116,8 +120,12 @@ test(`${ROUNDS} kills while ${PUSHERS} clients push: nothing that was acknowledg
     for (let round = 0; round < ROUNDS; round++) {
       const { child, url } = await start(root);
       const pushers = Array.from({ length: PUSHERS }, (_, i) => pushUntilKilled(url, i, known));
-      await sleep(randomInt(20, 500));
       const ended = once(child, 'exit');
+      {
+        const isAtCall = !NEEDS_STRACE && round % 2 === 1;
+        await using _ = isAtCall ? await killAt(child.pid ?? 0, randomInt(1, 40)) : undefined;
+        await (isAtCall ? Promise.race([ended, sleep(CALL_MS)]) : sleep(randomInt(20, 500)));
+      }
       child.kill('SIGKILL');
       await ended;
       await Promise.all(pushers);
