@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
 import { join } from 'node:path';
@@ -158,6 +159,17 @@ describe('base/posix', () => {
     assert.equal(fs.fstatSync(received).ino, fs.fstatSync(file).ino);
     assert.throws(() => receiveFd(right, { timeoutMs: 10 }), { code: 'ETIMEDOUT' });
     for (const fd of [left, right, file, received]) fs.closeSync(fd);
+  });
+
+  it('waits for a descriptor through the end of a child', async () => {
+    const pair = Buffer.alloc(8);
+    native('int socketpair(int domain, int type, int protocol, uint8_t *pair)')(1, 1, 0, pair);
+    const [left, right] = [pair.readInt32LE(0), pair.readInt32LE(4)];
+    const children = ['0.05', '0.1', '0.15'].map((seconds) => spawn('sleep', [seconds]));
+    const ended = Promise.all(children.map((child) => once(child, 'exit')));
+    assert.throws(() => receiveFd(right, { timeoutMs: 400 }), { code: 'ETIMEDOUT' });
+    await ended;
+    for (const fd of [left, right]) fs.closeSync(fd);
   });
 
   it('spreads directories where the file system can', () => {

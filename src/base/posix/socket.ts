@@ -70,9 +70,14 @@ export function waitReadable(fd: number, timeoutMs: number): void {
   const request = Buffer.alloc(8);
   request.writeInt32LE(fd, 0);
   request.writeInt16LE(1, 4);
-  const ready = pollCall(request, 1, timeoutMs);
-  if (ready === 0) throw posixError('poll', constants.errno.ETIMEDOUT);
-  check(ready, 'poll');
+  for (const end = performance.now() + timeoutMs; ; ) {
+    const left = Math.max(0, Math.ceil(end - performance.now()));
+    const ready = pollCall(request, 1, left);
+    if (ready === 0) throw posixError('poll', constants.errno.ETIMEDOUT);
+    if (ready > 0) return;
+    // A signal, such as that of a child's end, does not end the wait.
+    if (lastErrno() !== constants.errno.EINTR) check(ready, 'poll');
+  }
 }
 
 /** Opens a raw socket, close-on-exec; for families Node has no API for (netlink is family 16). */

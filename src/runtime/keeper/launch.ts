@@ -77,10 +77,13 @@ async function launchTerminal(
 ): Promise<number> {
   const server = createServer({ pauseOnConnect: true });
   let terminal: number | undefined;
+  let failure: unknown;
   server.on('connection', (socket: Socket) => {
     const { fd } = (socket as unknown as { readonly _handle: { readonly fd: number } })._handle;
     try {
       terminal = receiveFd(fd);
+    } catch (error) {
+      failure = error;
     } finally {
       socket.destroy();
     }
@@ -94,7 +97,8 @@ async function launchTerminal(
       files,
       ['ignore', 'ignore', 'ignore'],
     );
-    if (terminal === undefined) throw new CodedError('internal', 'the runtime gave no terminal');
+    if (terminal === undefined)
+      throw new CodedError('internal', 'the runtime gave no terminal', { cause: failure });
     session.startTerminal(terminal, options.streams, options.log);
     return pid;
   } catch (error) {
