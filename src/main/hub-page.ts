@@ -5,18 +5,27 @@ import type { SqlDatabase } from '#base/database/index.ts';
 import { messageOf } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
 import { type Accounts, DeviceLogins } from '#hub/account/index.ts';
-import { type Catalog, ImageCatalog } from '#hub/catalog/index.ts';
+import {
+  type Catalog,
+  checkName,
+  ImageCatalog,
+  moveRepository,
+  RetentionRunner,
+  TagCatalog,
+} from '#hub/catalog/index.ts';
+import type { TagRemoval } from '#hub/protocol/index.ts';
 import {
   createHubApi,
   createPage,
   DeviceRoutes,
   type HubServer,
-  LayerFileReader,
   type LiveEvents,
   RepositoryRoutes,
+  TagRoutes,
 } from '#hub/server/index.ts';
-import { type Digest, isDigest } from '#oci/digest/index.ts';
-import type { BlobStorage, Registry, RegistryEvent, RegistryTables } from '#registry/server/index.ts';
+import { isDigest } from '#oci/digest/index.ts';
+import type { BlobStorage, Registry, RegistryEvent, RemovalLimit } from '#registry/server/index.ts';
+import { createHubImages, type HubImages } from './hub-images.ts';
 import { VERSION } from './version.ts';
 
 /** What the page works on. */
@@ -30,6 +39,7 @@ export interface HubPageOptions {
   readonly live: LiveEvents;
   readonly limiter: { check(name: string, address: string): void; fail(name: string, address: string): void };
   readonly allowsSignUp: boolean;
+  readonly isReadOnly: boolean;
   readonly publicUrl: string | undefined;
   readonly log: Log;
 }
@@ -39,21 +49,51 @@ const PAGE_FOLDERS = [join(import.meta.dirname, 'web'), join(import.meta.dirname
 
 /** Mounts `/api` and the page; resolves what ends them. */
 export function mountHubPage(options: HubPageOptions): () => Promise<void> {
-  const { hub, registry, catalog, live, log } = options;
+  const { hub, registry, catalog, live, log, accounts } = options;
   const images = new ImageCatalog({
     db: options.tables,
     metadata: registry.metadata,
     storage: options.storage,
   });
+  const tags = new TagCatalog({
+    db: options.tables,
+    describe: (repository, digest) => images.summarize(repository, digest),
+    pendingPulls: (repository) => catalog.pendingPulls(repository),
+  });
+  const removeTags = async (
+    repository: string,
+    names: readonly string[],
+    limit: RemovalLimit = {},
+  ): Promise<TagRemoval> => {
+    const removal = await registry.metadata.removeTags(repository, names, limit);
+    for (const digest of removal.manifests) await tags.forgetManifest(repository, digest);
+    const [tag = null, ...more] = removal.tags;
+    if (tag !== null) live.publish({ kind: 'delete', repository, tag: more.length === 0 ? tag : null });
+    return removal;
+  };
+  const retention = new RetentionRunner({
+    db: options.tables,
+    catalog,
+    tags,
+    metadata: registry.metadata,
+    removeTags,
+    log: log.with({ part: 'retention' }),
+  });
+  if (!options.isReadOnly) retention.start();
   const repositories = new RepositoryRoutes({
     catalog,
-    images,
-    files: new LayerFileReader({ metadata: registry.metadata, storage: options.storage }),
-    deleteTag: (repository, tag) => registry.metadata.deleteTag(repository, tag),
-    deleteContent: (repository) => deleteContent(options, repository),
+    deleteContent: async (repository) => void (await registry.metadata.deleteRepository(repository)),
+    async moveRepository(from, namespace, name) {
+      const to = checkName(namespace, name);
+      await catalog.flush();
+      await moveRepository(options.tables, from, to);
+      registry.metadata.refresh();
+      live.publish({ kind: 'delete', repository: from, tag: null });
+    },
+    hasAccount: async (username) => (await accounts.findByName(username)) !== undefined,
     publishDelete: (repository, tag) => live.publish({ kind: 'delete', repository, tag }),
   });
-  const { accounts, allowsSignUp, limiter, publicUrl } = options;
+  const { allowsSignUp, isReadOnly, limiter, publicUrl } = options;
   const devices = new DeviceRoutes({
     accounts,
     devices: new DeviceLogins(options.tables),
@@ -62,16 +102,28 @@ export function mountHubPage(options: HubPageOptions): () => Promise<void> {
     publicUrl,
   });
   const onError = (error: unknown): void => log.error('page request failed', { error: messageOf(error) });
+  const { tables, storage } = options;
+  const { metadata } = registry;
+  const looks = createHubImages({ tables, metadata, storage, catalog, images, publicUrl, onError });
   hub.mount(
     '/api',
     createHubApi({
       accounts,
       catalog,
       repositories,
+      images: looks.routes,
+      tags: new TagRoutes({
+        catalog,
+        tags,
+        retention,
+        previewRemoval: (repository, names) => registry.metadata.previewRemoval(repository, names),
+        removeTags,
+      }),
       devices,
       live,
       publicUrl,
       allowsSignUp,
+      isReadOnly,
       limiter,
       version: VERSION,
       onError,
@@ -80,47 +132,44 @@ export function mountHubPage(options: HubPageOptions): () => Promise<void> {
   const page = createPage(PAGE_FOLDERS.find((folder) => existsSync(folder)) ?? '');
   if (page === undefined) log.warn('the page has not been built; the registry and the API work without it');
   else hub.mount('/', page);
-  const unsubscribe = registry.subscribe((event) => void observe(event, catalog, live).catch(onError));
+  const unsubscribe = registry.subscribe(
+    (event) => void observe(event, { catalog, tags, live, looks }).catch(onError),
+  );
   return async () => {
+    retention.stop();
     unsubscribe();
     live.close();
+    await looks.close();
     await catalog.flush();
   };
 }
 
-async function observe(event: RegistryEvent, catalog: Catalog, live: LiveEvents): Promise<void> {
+async function observe(
+  event: RegistryEvent,
+  {
+    catalog,
+    tags,
+    live,
+    looks,
+  }: {
+    readonly catalog: Catalog;
+    readonly tags: TagCatalog;
+    readonly live: LiveEvents;
+    readonly looks: HubImages;
+  },
+): Promise<void> {
   switch (event.kind) {
     case 'pull':
       catalog.countPull(event.repository, isDigest(event.reference) ? undefined : event.reference);
       return;
     case 'push':
       await catalog.ensure(event.repository, event.subject);
+      await tags.noteManifest(event.repository, event.digest, event.tags.length > 0);
+      void looks.notePush(event.repository, event.digest);
       live.publish({ kind: 'push', repository: event.repository, tags: event.tags, digest: event.digest });
       return;
     case 'delete':
+      if (event.digest !== undefined) await tags.forgetManifest(event.repository, event.digest);
       live.publish({ kind: 'delete', repository: event.repository, tag: event.tag ?? null });
   }
-}
-
-/** Takes every manifest (with its tags) and every blob out of a repository; the collector frees the bytes. */
-async function deleteContent({ registry, tables }: HubPageOptions, repository: string): Promise<void> {
-  const db = tables as SqlDatabase<RegistryTables>;
-  const row = await db.read
-    .selectFrom('repositories')
-    .select('id')
-    .where('name', '=', repository)
-    .executeTakeFirst();
-  if (row === undefined) return;
-  const manifests = await db.read
-    .selectFrom('manifests')
-    .select('digest')
-    .where('repository_id', '=', row.id)
-    .execute();
-  for (const { digest } of manifests) await registry.metadata.deleteManifest(repository, digest as Digest);
-  const blobs = await db.read
-    .selectFrom('repository_blobs')
-    .select('digest')
-    .where('repository_id', '=', row.id)
-    .execute();
-  for (const { digest } of blobs) await registry.metadata.deleteBlob(repository, digest as Digest);
 }

@@ -29,6 +29,7 @@ const USAGE = `usage: slipway hub --root DIR [--listen 127.0.0.1:5000] [options]
   --admin NAME                 make this account, an administrator, if there is none yet
   --admin-password-file FILE   its password
   --anonymous-pull             repositories that a push creates are public: everybody may pull them without signing in
+  --read-only                  maintenance: pulls and looking go on, pushes and changes are refused
   --no-sign-up                 only the first account can be made on the page
   --log-level LEVEL            debug, info, warn or error (default info)
   --database URL, --storage URL   embedded (default); nothing else yet
@@ -41,6 +42,7 @@ interface HubSettings {
   readonly isOpen: boolean;
   readonly allowsAnonymousPull: boolean;
   readonly allowsSignUp: boolean;
+  readonly isReadOnly: boolean;
   readonly publicUrl: string | undefined;
   readonly admin: { readonly username: string; readonly passwordFile: string } | undefined;
   readonly log: Log;
@@ -94,6 +96,7 @@ function readSettings(args: readonly string[]): HubSettings | undefined {
     isOpen,
     allowsAnonymousPull: values['anonymous-pull'] === true,
     allowsSignUp: values['no-sign-up'] !== true,
+    isReadOnly: values['read-only'] === true,
     publicUrl: parsePublicUrl(values['public-url']),
     admin: parseAdmin(values['admin'], values['admin-password-file']),
     log,
@@ -133,6 +136,7 @@ function parseFlags(args: readonly string[]): Record<string, string | boolean | 
         'admin-password-file': { type: 'string' },
         'anonymous-pull': { type: 'boolean' },
         'no-sign-up': { type: 'boolean' },
+        'read-only': { type: 'boolean' },
         'log-level': { type: 'string' },
         database: { type: 'string' },
         storage: { type: 'string' },
@@ -169,6 +173,7 @@ async function runHub(settings: HubSettings): Promise<void> {
     storage,
     authenticator: auth?.authenticator ?? openAuthenticator,
     authorizer: auth ? cacheRights(auth.directory, database) : openAuthorizer,
+    isReadOnly: settings.isReadOnly,
     log: log.with({ part: 'registry' }),
   });
   await registry.recover(() => storage.listUploads());
@@ -189,6 +194,7 @@ async function runHub(settings: HubSettings): Promise<void> {
       storage,
       limiter: auth.guard,
       allowsSignUp: settings.allowsSignUp,
+      isReadOnly: settings.isReadOnly,
       publicUrl: settings.publicUrl,
       log: log.with({ part: 'page' }),
     });

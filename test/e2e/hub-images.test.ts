@@ -41,7 +41,7 @@ test('an index shows its platforms and not its attestations', {
   assert.equal(platforms.length, 2);
   assert.match(platforms[0], /^linux\/amd64/);
   assert.match(platforms[1], /^linux\/arm64/);
-  const [tag] = await get('/api/tags/admin/multi');
+  const [tag] = (await get('/api/tags/admin/multi')).tags;
   assert.deepEqual([tag.name, tag.platforms, tag.pushedBy], ['v1', platforms, 'admin']);
 });
 
@@ -112,13 +112,9 @@ test('tags are found by part of their name, and files of a layer only in its own
 }, async () => {
   const layers = [makeRootfsTar({ 'etc/.wh.gone': '' })];
   for (const tag of ['v1', 'v2', 'latest']) await pusher.pushImage('admin/files', tag, { layers });
-  const names = (await get('/api/tags/admin/files?q=v')).map((tag: { name: string }) => tag.name);
+  const names = (await get('/api/tags/admin/files?q=v')).tags.map((tag: { name: string }) => tag.name);
   assert.deepEqual(names.sort(), ['v1', 'v2']);
-  assert.deepEqual(
-    await get('/api/tags/admin/files?q=%25'),
-    await get('/api/tags/admin/files'),
-    'no patterns',
-  );
+  assert.equal((await get('/api/tags/admin/files?q=%25')).total, 0, 'no patterns');
   const { digest } = (await get('/api/image/admin/files?reference=v1')).images[0].layers[0];
   const files = (await get(`/api/files/admin/files?digest=${digest}`)).files.map((file: string[]) =>
     file.slice(0, 2).join(' '),

@@ -112,8 +112,11 @@ test(
 
           // Settings: immutable tags, visibility by the typed name.
           await page.goto('/r/cynthia/demo-push?tab=settings');
-          await page.getByRole('switch', { name: 'Immutable tags' }).click();
-          await page.getByRole('switch', { name: 'Immutable tags', checked: true }).waitFor();
+          await page.getByRole('radio', { name: 'Those that fit a pattern' }).check();
+          await page.getByLabel('Patterns').fill('v*');
+          await page.keyboard.press('Enter');
+          await page.getByRole('button', { name: 'Save', exact: true }).last().click();
+          await page.getByText('Saved', { exact: true }).waitFor();
           await page.getByRole('button', { name: 'Make it public' }).click();
           const confirm = page.getByRole('dialog').getByRole('button', { name: 'Make it public' });
           await page.getByLabel('Type cynthia/demo-push to confirm').fill('cynthia/demo');
@@ -129,6 +132,10 @@ test(
           daemon.dockerOk(['load'], { input: other.archive });
           const moved = daemon.docker(['push', `${hub.host}/cynthia/demo-push:v1`]);
           assert.notEqual(moved.code, 0, 'an immutable tag does not move');
+          assert.match(
+            moved.stderr,
+            /tag "v1" exists in repository "cynthia\/demo-push" and must not be moved/,
+          );
 
           // Delete the tag, then make it private again, sign out: it does not exist for guests.
           await page.getByRole('tab', { name: 'Tags' }).click();
@@ -214,6 +221,88 @@ test('sign-up and the create form need no mouse', { skip: NEEDS_BROWSER }, () =>
   ),
 );
 
+test(
+  'the guide ticks itself; tags are chosen and go; a star, a README, another name',
+  {
+    skip: NEEDS_BROWSER || NEEDS_BUSYBOX,
+    timeout: 90_000,
+  },
+  () =>
+    withHub(async (hub) => {
+      const { page, leave } = await visit(browser, hub.url);
+      await signIn(page);
+      const done = () => page.locator('li[data-done]').count();
+      await page.getByRole('heading', { name: 'Your first image' }).waitFor();
+      assert.equal(await done(), 0);
+      assert.equal(await copy(page, 'the command: Push'), `docker push ${hub.host}/admin/demo-push:v1`);
+      await page.getByText('Podman', { exact: true }).click();
+      assert.equal(
+        await copy(page, 'the command: Sign in'),
+        `podman login --tls-verify=false -u admin ${hub.host}`,
+      );
+
+      // What a client does is ticked while one looks.
+      const basic = `Basic ${Buffer.from(`${ADMIN.username}:${ADMIN.password}`).toString('base64')}`;
+      await hub.api('GET', '/token?service=slipway-hub', { headers: { authorization: basic } });
+      await page.locator('li[data-done]', { hasText: 'Sign in' }).waitFor();
+      assert.equal(await done(), 1);
+      const pusher = new HubPusher(hub.url, ADMIN.username, ADMIN.password);
+      for (const tag of ['v1', 'dev-1', 'dev-2'])
+        await pusher.pushImage('admin/demo-push', tag, { layers: [makeRootfsTar({ 'etc/tag': tag })] });
+      await page.getByText('Your image is here.').waitFor();
+      assert.equal(await done(), 4);
+
+      await page.goto('/r/admin/demo-push?tab=tags');
+      await page.getByLabel('Filter tags').fill('dev');
+      await page.locator('[data-tag=v1]').waitFor({ state: 'detached' });
+      await page.getByLabel('Choose all that are shown').check();
+      await page.getByRole('button', { name: 'Delete 2 tags…' }).click();
+      await page.getByText(/^2 images that nothing else names go too; this frees /).waitFor();
+      await page.getByRole('dialog').getByRole('button', { name: 'Delete 2 tags' }).click();
+      await page.getByText(/^2 tags deleted, .* freed\.$/).waitFor();
+      await page.getByLabel('Filter tags').fill('');
+      await page.locator('[data-tag=v1]').waitFor();
+      assert.equal(await page.locator('tr[data-tag]').count(), 1);
+
+      await page.getByRole('tab', { name: 'General' }).click();
+      await page.getByRole('button', { name: 'Star, 0 stars' }).click();
+      await page.getByRole('button', { name: 'Star, 1 star' }).waitFor();
+      await page.getByRole('button', { name: 'Write a README' }).click();
+      await page.getByLabel('README (Markdown)').fill('# For you');
+      await page.getByRole('button', { name: 'Save' }).click();
+      await page.getByRole('heading', { name: 'For you' }).waitFor();
+
+      await page.getByRole('tab', { name: 'Settings' }).click();
+      await page.getByRole('button', { name: 'Rename' }).click();
+      await page.getByLabel('New name').fill('renamed');
+      await page.getByLabel('Type admin/demo-push to confirm').fill('admin/demo-push');
+      await page.keyboard.press('Enter');
+      await page.getByRole('heading', { name: 'admin/renamed' }).waitFor();
+      await leave();
+    }),
+);
+
+test(
+  'a hub that is read-only says so on every page, and why a change is refused',
+  { skip: NEEDS_BROWSER },
+  () =>
+    withHub(
+      async (hub) => {
+        const { page, expect, leave } = await visit(browser, hub.url);
+        expect(/409 \(Conflict\)/);
+        await page.getByText('The hub is read-only for now').waitFor();
+        await signIn(page);
+        await page.getByText('The hub is read-only for now').waitFor();
+        await page.getByRole('link', { name: 'Create repository' }).click();
+        await page.getByLabel(/^Name( \*)?$/).fill('late');
+        await page.getByRole('button', { name: 'Create', exact: true }).click();
+        await page.getByText('The hub is read-only for now: nothing can be changed.').waitFor();
+        await leave();
+      },
+      { args: ['--read-only'] },
+    ),
+);
+
 /** Pages that are checked in every form; `act` opens what is behind a click. */
 const PAGES: readonly (readonly [path: string, act?: (page: Page) => Promise<unknown>])[] = [
   ['/'],
@@ -223,9 +312,14 @@ const PAGES: readonly (readonly [path: string, act?: (page: Page) => Promise<unk
   ['/tokens', (page) => page.getByRole('button', { name: 'Create token' }).click()],
   ['/r/admin/empty'],
   ['/r/admin/app'],
+  ['/r/admin/app', (page) => page.getByRole('button', { name: 'Edit README' }).click()],
   ['/r/admin/app?tab=tags'],
+  ['/r/admin/app?tab=tags', (page) => page.getByRole('button', { name: 'Delete tag v1' }).click()],
   ['/r/admin/app?tab=settings'],
   ['/r/admin/app?tab=settings', (page) => page.getByRole('button', { name: 'Make it public' }).click()],
+  ['/r/admin/app?tab=settings', (page) => page.getByRole('button', { name: 'Rename' }).click()],
+  ['/r/admin/app?tab=settings', (page) => page.getByRole('button', { name: 'Transfer' }).click()],
+  ['/r/admin/app?tab=settings', showRules],
   ['/r/admin/app?reference=v1'],
   ['/r/admin/app?reference=v1', (page) => page.getByRole('tab', { name: 'Files' }).click()],
   ['/r/admin/app?reference=v1', (page) => page.getByRole('tab', { name: 'Config' }).click()],
@@ -235,6 +329,15 @@ const PAGES: readonly (readonly [path: string, act?: (page: Page) => Promise<unk
   ['/r/admin/missing'],
   ['/no/such/page'],
 ];
+
+async function showRules(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Add a rule' }).click();
+  await page.getByLabel('Tags like').fill('*');
+  await page.getByLabel('Days').fill('1');
+  await page.getByRole('button', { name: 'Show what would go' }).click();
+  await page.getByText('None of 2 tags would go.').waitFor();
+}
+
 const GUEST_PAGES = ['/signin', '/signup', '/explore', '/r/admin/app'];
 
 const EVIL = '<img src=x onerror=alert(1)><script>alert(2)</script>';
@@ -336,7 +439,7 @@ test('a hub that is gone, and too many tries, are said in words', { skip: NEEDS_
     await page.getByRole('alert').getByText('Too many failed sign-ins.').waitFor();
     await page
       .getByRole('alert')
-      .getByText(/Wait \d+ seconds\./)
+      .getByText(/^Try again in \d+ seconds?\.$/)
       .waitFor();
     await page.context().setOffline(true);
     await page.getByRole('link', { name: 'browse as a guest' }).click();

@@ -117,7 +117,7 @@ export async function walkTutorial(
   assert.ok(digest, pushed);
   const tags = await hub.api('GET', '/api/tags/cynthia/demo-push', { cookie });
   assert.deepEqual(
-    tags.body.map((tag: { name: string; digest: string }) => [tag.name, tag.digest]),
+    tags.body.tags.map((tag: { name: string; digest: string }) => [tag.name, tag.digest]),
     [['v1', digest]],
   );
   docker('rmi', '-f', 'demo-push:v1', `${target}:v1`);

@@ -1,16 +1,17 @@
 /** Calls of the hub's JSON API, and the queries built on them. */
-import { QueryClient, queryOptions } from '@tanstack/react-query';
+import { infiniteQueryOptions, QueryClient, queryOptions } from '@tanstack/react-query';
 import type {
   AccessToken,
   ApiError,
   GuideState,
-  LayerFiles,
   PendingDevice,
   ReferenceDetail,
   RepositoryDetail,
   RepositorySummary,
+  RetentionState,
   SessionInfo,
-  TagSummary,
+  TagOrder,
+  TagPage,
 } from '#hub/protocol/index.ts';
 
 /** An answer that is an error, with what the hub says about it. */
@@ -19,13 +20,18 @@ export class ApiFailure extends Error {
   readonly field: string | undefined;
   readonly reason: string | undefined;
   readonly fix: readonly string[];
+  readonly code: string;
+  /** When to ask again, in milliseconds since 1970, where the hub says so. */
+  readonly retryAt: number | undefined;
 
-  constructor(status: number, body: ApiError['error']) {
+  constructor(status: number, body: ApiError['error'], retryAfterSeconds = Number.NaN) {
     super(body.message);
     this.status = status;
     this.field = body.field;
     this.reason = body.cause;
     this.fix = body.fix ?? [];
+    this.code = body.code;
+    this.retryAt = Number.isFinite(retryAfterSeconds) ? Date.now() + retryAfterSeconds * 1000 : undefined;
   }
 }
 
@@ -45,7 +51,7 @@ export async function call<T>(method: string, path: string, body?: object): Prom
     code: 'internal',
     message: `The hub answered ${response.status}.`,
   };
-  throw new ApiFailure(response.status, error);
+  throw new ApiFailure(response.status, error, Number(response.headers.get('retry-after') ?? 'none'));
 }
 
 /** The page's cache of answers. */
@@ -114,11 +120,37 @@ export function repositoryQuery(name: string) {
   });
 }
 
-/** Tags of a repository, the newest 1,000; `text` finds others by part of their name. */
-export function tagsQuery(name: string, text = '') {
+/** Tags of a repository, page by page; `text` is a part of their names. */
+export function tagsQuery(
+  name: string,
+  { text, order }: { readonly text: string; readonly order: TagOrder },
+) {
+  return infiniteQueryOptions({
+    queryKey: ['tags', name, order, text],
+    initialPageParam: '',
+    queryFn: ({ pageParam }) => {
+      const query = new URLSearchParams({ sort: order });
+      if (text !== '') query.set('q', text);
+      if (pageParam !== '') query.set('cursor', pageParam);
+      return call<TagPage>('GET', `/api/tags/${name}?${query}`);
+    },
+    getNextPageParam: (page) => page.next,
+  });
+}
+
+/** The tags that were pushed last. */
+export function latestTagsQuery(name: string) {
   return queryOptions({
-    queryKey: ['tags', name, text],
-    queryFn: () => call<readonly TagSummary[]>('GET', `/api/tags/${name}?q=${encodeURIComponent(text)}`),
+    queryKey: ['tags', name, 'latest'],
+    queryFn: () => call<TagPage>('GET', `/api/tags/${name}?limit=5`),
+  });
+}
+
+/** Which tags of a repository go by themselves. */
+export function retentionQuery(name: string) {
+  return queryOptions({
+    queryKey: ['retention', name],
+    queryFn: () => call<RetentionState>('GET', `/api/retention/${name}`),
   });
 }
 
@@ -128,14 +160,5 @@ export function imageQuery(name: string, reference: string) {
     queryKey: ['image', name, reference],
     queryFn: () =>
       call<ReferenceDetail>('GET', `/api/image/${name}?reference=${encodeURIComponent(reference)}`),
-  });
-}
-
-/** Files of a layer. */
-export function filesQuery(name: string, digest: string) {
-  return queryOptions({
-    queryKey: ['files', digest],
-    staleTime: Number.POSITIVE_INFINITY,
-    queryFn: () => call<LayerFiles>('GET', `/api/files/${name}?digest=${encodeURIComponent(digest)}`),
   });
 }

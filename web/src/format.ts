@@ -68,3 +68,23 @@ export function plural(count: number, noun: string): string {
 export function formatCount(count: number): string {
   return new Intl.NumberFormat('en').format(count);
 }
+
+const LETTERS: Readonly<Record<string, string>> = { d: 'd', o: 'd', l: 'l', c: 'c', b: 'b', p: 'p' };
+
+/** `drwxr-xr-x`, as `ls` writes it; `type` is that of a file entry. */
+export function formatMode(type: string, mode: number): string {
+  const bits = [...'rwxrwxrwx'].map((letter, at) => ((mode >> (8 - at)) & 1 ? letter : '-'));
+  const special = [
+    [0o4000, 2, 's'],
+    [0o2000, 5, 's'],
+    [0o1000, 8, 't'],
+  ] as const;
+  for (const [bit, at, letter] of special)
+    if (mode & bit) bits[at] = bits[at] === 'x' ? letter : letter.toUpperCase();
+  return (LETTERS[type] ?? '-') + bits.join('');
+}
+
+/** `root`, or `1000:1000`: names of others are the image's own affair. */
+export function formatOwner(uid: number, gid: number): string {
+  return uid === 0 && gid === 0 ? 'root' : `${uid}:${gid}`;
+}

@@ -70,6 +70,12 @@ export function Layout() {
               This page may be out of date. It goes on by itself when the hub is back.
             </Alert>
           )}
+          {session?.isReadOnly === true && (
+            <Alert color="yellow" role="status" mb="md" title="The hub is read-only for now">
+              Pulling and looking work as ever. Pushes and changes are refused until the maintenance has
+              ended.
+            </Alert>
+          )}
           <Outlet />
         </Container>
         <Container size="lg" pb="lg">

@@ -13,6 +13,8 @@ import { Missing } from './parts/states.tsx';
 export interface RepositorySearch {
   readonly tab?: 'general' | 'tags' | 'settings';
   readonly reference?: string;
+  /** Which side of an image is shown. */
+  readonly view?: string;
 }
 
 const rootRoute = createRootRoute({
@@ -72,5 +74,6 @@ function readRepositorySearch(search: Record<string, unknown>): RepositorySearch
   return {
     ...(tab === 'tags' || tab === 'settings' || tab === 'general' ? { tab } : {}),
     ...(typeof search['reference'] === 'string' ? { reference: search['reference'] } : {}),
+    ...(typeof search['view'] === 'string' ? { view: search['view'] } : {}),
   };
 }

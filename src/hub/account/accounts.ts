@@ -3,6 +3,7 @@ import type { Selectable } from 'kysely';
 import type { SqlDatabase } from '#base/database/index.ts';
 import { CodedError } from '#base/errors/index.ts';
 import type { AccessToken, Account, CreateTokenRequest, TokenScope } from '#hub/protocol/index.ts';
+import { isRepository } from '#oci/reference/index.ts';
 import { ACCOUNT_MIGRATIONS, type AccountTables } from './schema.ts';
 import { checkPassword, hashPassword, hashSecret, newSecret } from './secrets.ts';
 
@@ -28,6 +29,8 @@ const SESSION_MS = 30 * 24 * 3600_000;
 const TOKEN_PREFIX = 'slp_';
 const LAST_USED_STEP_MS = 60_000;
 const DAY_MS = 24 * 3600_000;
+const DAYS_MAX = 3650;
+const REPOSITORIES_MAX = 100;
 
 /** A row of the accounts. */
 export interface AccountRow extends Account {
@@ -229,10 +232,8 @@ export class Accounts {
     if (description === '' || description.length > 100)
       throw invalidField('description', 'say in 1 to 100 characters what the token is for');
     if (!isScope(request.scope)) throw invalidField('scope', 'choose read, write or delete');
-    const days = request.expiresInDays ?? null;
-    if (days !== null && !(Number.isInteger(days) && days >= 1 && days <= 3650))
-      throw invalidField('expiresInDays', 'choose 1 to 3650 days, or no end');
-    const repositories = [...new Set(request.repositories ?? [])].slice(0, 100);
+    const repositories = checkRepositories(request.repositories ?? []);
+    const expiresAt = expiryOf(request, Date.now());
     const secret = newSecret(TOKEN_PREFIX);
     const now = Date.now();
     const row: Selectable<AccountTables['tokens']> = {
@@ -243,7 +244,7 @@ export class Accounts {
       scope: request.scope,
       repositories: JSON.stringify(repositories),
       created_at: now,
-      expires_at: days === null ? null : now + days * DAY_MS,
+      expires_at: expiresAt,
       last_used_at: null,
       is_active: 1,
     };
@@ -315,6 +316,29 @@ function checkNewPassword(password: string, username: string): void {
 
 function invalidField(field: string, message: string): CodedError {
   return new CodedError('invalid_argument', message, { subject: { kind: 'field', name: field } });
+}
+
+/** When a token ends, or `null`. @throws {CodedError} `invalid_argument` about the field at fault. */
+function expiryOf(request: CreateTokenRequest, now: number): number | null {
+  const { expiresInDays: days, expiresAt: at } = request;
+  if (typeof at === 'number') {
+    if (Number.isSafeInteger(at) && at > now && at <= now + DAYS_MAX * DAY_MS) return at;
+    throw invalidField('expiresAt', `choose a time to come, at most ${DAYS_MAX} days away`);
+  }
+  if (days === null || days === undefined) return null;
+  if (Number.isInteger(days) && days >= 1 && days <= DAYS_MAX) return now + days * DAY_MS;
+  throw invalidField('expiresInDays', `choose 1 to ${DAYS_MAX} days, or no end`);
+}
+
+/** Repositories need not exist yet: a push makes them. */
+function checkRepositories(names: readonly string[]): readonly string[] {
+  const distinct = [...new Set(names)];
+  const wrong = distinct.find((name) => !isRepository(name) || !name.includes('/'));
+  if (wrong !== undefined)
+    throw invalidField('repositories', `"${wrong.slice(0, 100)}" is no repository, such as namespace/name`);
+  if (distinct.length > REPOSITORIES_MAX)
+    throw invalidField('repositories', `name at most ${REPOSITORIES_MAX} repositories`);
+  return distinct;
 }
 
 function isScope(text: string): text is TokenScope {

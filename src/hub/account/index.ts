@@ -5,3 +5,4 @@ export {
   type PendingDeviceLogin,
   type StartedDeviceLogin,
 } from './device-logins.ts';
+export type { AccountTables } from './schema.ts';

@@ -1,30 +1,32 @@
 import type { Selectable } from 'kysely';
 import type { SqlDatabase } from '#base/database/index.ts';
 import { CodedError } from '#base/errors/index.ts';
-import type {
-  CreateRepositoryRequest,
-  RepositorySummary,
-  TagMutability,
-  UpdateRepositoryRequest,
-  Visibility,
+import {
+  CATEGORIES,
+  type CreateRepositoryRequest,
+  type RepositorySummary,
+  type TagMutability,
+  type UpdateRepositoryRequest,
+  type Visibility,
 } from '#hub/protocol/index.ts';
 import { isRepository } from '#oci/reference/index.ts';
 import type { RegistryTables } from '#registry/server/index.ts';
-import { namespaceOf, OFFICIAL_NAMESPACE } from './policy.ts';
+import { parsePatterns } from './patterns.ts';
+import { namespaceOf, OFFICIAL_NAMESPACE, type RepositoryRules } from './policy.ts';
 import { CATALOG_MIGRATIONS, type CatalogTables } from './schema.ts';
 
 const DESCRIPTION_MAX = 100;
 const README_MAX = 256 * 1024;
 const LIST_LIMIT = 500;
 const FLUSH_MS = 2000;
+const CATEGORIES_MAX = 3;
 
 /** Settings of one repository. */
-export interface RepositorySettings {
+export interface RepositorySettings extends RepositoryRules {
   readonly name: string;
-  readonly visibility: Visibility;
   readonly description: string;
   readonly readme: string;
-  readonly tagMutability: TagMutability;
+  readonly categories: readonly string[];
   readonly createdAt: number;
   readonly pulls: number;
 }
@@ -61,18 +63,7 @@ export class Catalog {
    * @throws {CodedError} `invalid_argument` (subject names the field), `already_exists`.
    */
   async create(request: CreateRepositoryRequest, createdBy: string): Promise<RepositorySettings> {
-    const name = `${request.namespace}/${request.name}`;
-    if (
-      request.name.length < 2 ||
-      !isRepository(request.name) ||
-      request.name.includes('/') ||
-      !isRepository(name)
-    ) {
-      throw invalidField(
-        'name',
-        'use 2 to 255 lower-case letters, digits, "-", "_" or ".", beginning and ending with a letter or digit',
-      );
-    }
+    const name = checkName(request.namespace, request.name);
     if (request.visibility !== 'public' && request.visibility !== 'private')
       throw invalidField('visibility', 'choose public or private');
     checkText(request.description, request.readme);
@@ -109,21 +100,7 @@ export class Catalog {
 
   /** @throws {CodedError} `invalid_argument` (subject names the field). */
   async update(name: string, request: UpdateRepositoryRequest): Promise<void> {
-    checkText(request.description ?? '', request.readme);
-    const { visibility, tagMutability } = request;
-    if (visibility !== undefined && visibility !== 'public' && visibility !== 'private')
-      throw invalidField('visibility', 'choose public or private');
-    if (tagMutability !== undefined && tagMutability !== 'mutable' && tagMutability !== 'immutable') {
-      throw invalidField('tagMutability', 'choose mutable or immutable');
-    }
-    if (visibility !== undefined && request.confirm !== name)
-      throw invalidField('confirm', `type ${name} to confirm`);
-    const changes = {
-      ...(request.description === undefined ? {} : { description: request.description.trim() }),
-      ...(request.readme === undefined ? {} : { readme: request.readme }),
-      ...(visibility === undefined ? {} : { visibility }),
-      ...(tagMutability === undefined ? {} : { tag_mutability: tagMutability }),
-    };
+    const changes = changesOf(name, request);
     if (Object.keys(changes).length === 0) return;
     await this.#db.write(async (transaction) => {
       await transaction.updateTable('repository_settings').set(changes).where('name', '=', name).execute();
@@ -134,6 +111,7 @@ export class Catalog {
   async delete(name: string): Promise<void> {
     await this.#db.write(async (transaction) => {
       await transaction.deleteFrom('tag_pulls').where('repository', '=', name).execute();
+      await transaction.deleteFrom('repository_stars').where('repository', '=', name).execute();
       await transaction.deleteFrom('repository_settings').where('name', '=', name).execute();
     });
   }
@@ -169,6 +147,7 @@ export class Catalog {
       description,
       createdAt,
       pulls: pulls + (this.#pulls.get(name)?.count ?? 0),
+      stars: await this.#countStars(name),
     };
     const repository = await this.#db.read
       .selectFrom('repositories')
@@ -198,6 +177,41 @@ export class Catalog {
     };
   }
 
+  /** The newest repository of a namespace that has tags, with the tag pushed last; or one without. */
+  async findLatest(
+    namespace: string,
+  ): Promise<{ readonly repository: string | null; readonly tag: string | null }> {
+    const pushed = await this.#db.read
+      .selectFrom('repository_settings')
+      .innerJoin('repositories', 'repositories.name', 'repository_settings.name')
+      .select(['repositories.id', 'repositories.name'])
+      .where('repository_settings.namespace', '=', namespace)
+      .where(({ exists, selectFrom }) =>
+        exists(selectFrom('tags').select('tags.name').whereRef('tags.repository_id', '=', 'repositories.id')),
+      )
+      .orderBy('repository_settings.created_at', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    if (pushed !== undefined) {
+      const newest = await this.#db.read
+        .selectFrom('tags')
+        .select('name')
+        .where('repository_id', '=', pushed.id)
+        .orderBy('updated_at', 'desc')
+        .limit(1)
+        .executeTakeFirst();
+      return { repository: pushed.name, tag: newest?.name ?? null };
+    }
+    const empty = await this.#db.read
+      .selectFrom('repository_settings')
+      .select('name')
+      .where('namespace', '=', namespace)
+      .orderBy('created_at', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return { repository: empty?.name ?? null, tag: null };
+  }
+
   /** Counts a pull; written in batches, so that pulling costs no write. */
   countPull(repository: string, tag: string | undefined): void {
     const entry = this.#pulls.get(repository) ?? { count: 0, tags: new Map<string, number>() };
@@ -207,16 +221,47 @@ export class Catalog {
     this.#flush ??= setTimeout(() => void this.flush().catch(() => {}), FLUSH_MS).unref();
   }
 
-  async listTagPulls(repository: string): Promise<ReadonlyMap<string, number>> {
-    const rows = await this.#db.read
-      .selectFrom('tag_pulls')
-      .select(['tag', 'pulled_at'])
+  /** Times of pulls that are not written yet, by tag. */
+  pendingPulls(repository: string): ReadonlyMap<string, number> {
+    return this.#pulls.get(repository)?.tags ?? new Map();
+  }
+
+  async hasStar(repository: string, accountId: number): Promise<boolean> {
+    const row = await this.#db.read
+      .selectFrom('repository_stars')
+      .select('account_id')
       .where('repository', '=', repository)
-      .execute();
-    return new Map([
-      ...rows.map((row) => [row.tag, row.pulled_at] as const),
-      ...(this.#pulls.get(repository)?.tags ?? []),
-    ]);
+      .where('account_id', '=', accountId)
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
+  /** Gives a star, or takes it back; the same again changes nothing. */
+  async setStar(repository: string, accountId: number, isStarred: boolean): Promise<void> {
+    await this.#db.write(async (transaction) => {
+      if (isStarred) {
+        await transaction
+          .insertInto('repository_stars')
+          .values({ repository, account_id: accountId })
+          .onConflict((conflict) => conflict.doNothing())
+          .execute();
+        return;
+      }
+      await transaction
+        .deleteFrom('repository_stars')
+        .where('repository', '=', repository)
+        .where('account_id', '=', accountId)
+        .execute();
+    });
+  }
+
+  async #countStars(repository: string): Promise<number> {
+    const row = await this.#db.read
+      .selectFrom('repository_stars')
+      .select((select) => select.fn.countAll<number>().as('count'))
+      .where('repository', '=', repository)
+      .executeTakeFirst();
+    return Number(row?.count ?? 0);
   }
 
   /** Writes the pulls counted so far. */
@@ -264,6 +309,11 @@ function newRow(
     created_at: Date.now(),
     created_by: createdBy,
     pulls: 0,
+    immutable_patterns: '[]',
+    categories: '[]',
+    retention: null,
+    retention_ran_at: null,
+    retention_removed: 0,
   };
 }
 
@@ -273,10 +323,65 @@ function settingsOf(row: Selectable<CatalogTables['repository_settings']>): Repo
     visibility: row.visibility === 'public' ? 'public' : 'private',
     description: row.description,
     readme: row.readme,
-    tagMutability: row.tag_mutability === 'immutable' ? 'immutable' : 'mutable',
+    tagMutability: isMutability(row.tag_mutability) ? row.tag_mutability : 'mutable',
+    immutablePatterns: JSON.parse(row.immutable_patterns) as string[],
+    categories: JSON.parse(row.categories) as string[],
     createdAt: row.created_at,
     pulls: row.pulls,
   };
+}
+
+/**
+ * The full name of a repository that people name on the page.
+ * @throws {CodedError} `invalid_argument` about the field `name`.
+ */
+export function checkName(namespace: string, name: string): string {
+  const full = `${namespace}/${name}`;
+  if (name.length >= 2 && isRepository(name) && !name.includes('/') && isRepository(full)) return full;
+  throw invalidField(
+    'name',
+    'use 2 to 255 lower-case letters, digits, "-", "_" or ".", beginning and ending with a letter or digit',
+  );
+}
+
+function isMutability(text: string): text is TagMutability {
+  return text === 'mutable' || text === 'immutable' || text === 'patterns';
+}
+
+/** The columns a request changes. @throws {CodedError} `invalid_argument` (subject names the field). */
+function changesOf(
+  name: string,
+  request: UpdateRepositoryRequest,
+): Partial<CatalogTables['repository_settings']> {
+  checkText(request.description ?? '', request.readme);
+  const { visibility, tagMutability, immutablePatterns, categories } = request;
+  if (visibility !== undefined && visibility !== 'public' && visibility !== 'private')
+    throw invalidField('visibility', 'choose public or private');
+  if (visibility !== undefined && request.confirm !== name)
+    throw invalidField('confirm', `type ${name} to confirm`);
+  if (tagMutability !== undefined && !isMutability(tagMutability))
+    throw invalidField('tagMutability', 'choose mutable, immutable or patterns');
+  if (tagMutability === 'patterns' && (immutablePatterns ?? []).length === 0)
+    throw invalidField('immutablePatterns', 'give at least one pattern');
+  return {
+    ...(request.description === undefined ? {} : { description: request.description.trim() }),
+    ...(request.readme === undefined ? {} : { readme: request.readme }),
+    ...(visibility === undefined ? {} : { visibility }),
+    ...(tagMutability === undefined ? {} : { tag_mutability: tagMutability }),
+    ...(immutablePatterns === undefined
+      ? {}
+      : { immutable_patterns: JSON.stringify(parsePatterns(immutablePatterns, 'immutablePatterns')) }),
+    ...(categories === undefined ? {} : { categories: JSON.stringify(checkCategories(categories)) }),
+  };
+}
+
+function checkCategories(value: unknown): readonly string[] {
+  const chosen = [...new Set(Array.isArray(value) ? value.map(String) : [])];
+  if (chosen.length > CATEGORIES_MAX)
+    throw invalidField('categories', `choose at most ${CATEGORIES_MAX} categories`);
+  const wrong = chosen.find((name) => !CATEGORIES.some((category) => category === name));
+  if (wrong !== undefined) throw invalidField('categories', `there is no category "${wrong.slice(0, 100)}"`);
+  return chosen;
 }
 
 function checkText(description: string, readme = ''): void {

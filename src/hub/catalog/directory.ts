@@ -30,7 +30,7 @@ export class HubDirectory implements AccountDirectory {
     };
   }
 
-  async rightsOf(subject: Subject, repository: string): Promise<ReadonlySet<Right>> {
+  async rightsOf(subject: Subject, repository: string, tag?: string): Promise<ReadonlySet<Right>> {
     const [account, token, settings] = await Promise.all([
       subject.name === '' ? undefined : this.#accounts.findByName(subject.name),
       this.#tokenOf(subject),
@@ -38,8 +38,8 @@ export class HubDirectory implements AccountDirectory {
     ]);
     // A token that was revoked since takes everything with it that was made from it.
     if (token === 'revoked')
-      return decideRights({ account: undefined, token: undefined, repository, settings });
-    return decideRights({ account, token, repository, settings });
+      return decideRights({ account: undefined, token: undefined, repository, tag, settings });
+    return decideRights({ account, token, repository, tag, settings });
   }
 
   async #tokenOf(subject: Subject): Promise<AccessToken | 'revoked' | undefined> {

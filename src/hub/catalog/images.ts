@@ -1,86 +1,29 @@
 import type { SqlDatabase } from '#base/database/index.ts';
-import { CodedError } from '#base/errors/index.ts';
-import type { ImageDetail, LayerDetail, ReferenceDetail, TagSummary } from '#hub/protocol/index.ts';
-import { CONFIG_LIMIT_BYTES, decodeImageConfig, type ImageConfig } from '#oci/config/index.ts';
+import type { HealthcheckDetail, ImageDetail, LayerDetail, ReferenceDetail } from '#hub/protocol/index.ts';
+import type { Healthcheck, ImageConfig } from '#oci/config/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
-import {
-  type DecodedManifest,
-  type Descriptor,
-  decodeManifest,
-  type Manifest,
-  MEDIA,
-} from '#oci/manifest/index.ts';
+import type { DecodedManifest, Descriptor, Manifest } from '#oci/manifest/index.ts';
 import { formatPlatform } from '#oci/platform/index.ts';
-import type { BlobStorage, RegistryMetadata, RegistryTables } from '#registry/server/index.ts';
+import type { RegistryTables } from '#registry/server/index.ts';
+import { reconstruct } from './history.ts';
+import { DocumentReader, type DocumentSources, historyOf } from './reader.ts';
+import type { ManifestFacts } from './tags.ts';
 
-const TAG_LIMIT = 1000;
 const PLATFORM_LIMIT = 64;
-const CACHE_ENTRIES = 2000;
-const CONFIG_TYPES = new Set<string>([MEDIA.ociConfig, MEDIA.dockerConfig]);
 
 /** What the pages read of the registry. */
-export interface ImageSources {
+export interface ImageSources extends DocumentSources {
   readonly db: SqlDatabase<unknown>;
-  readonly metadata: Pick<RegistryMetadata, 'findManifest' | 'findBlob' | 'listReferrers'>;
-  readonly storage: Pick<BlobStorage, 'openBlob'>;
 }
 
-interface ManifestSummary {
-  readonly platforms: readonly string[];
-  readonly sizeBytes: number;
-}
-
-/** Tags and images of a repository as the pages show them. Everything derived from a digest is kept in memory. */
+/** Images of a repository as the pages show them. */
 export class ImageCatalog {
-  readonly #sources: ImageSources;
+  readonly #reader: DocumentReader;
   readonly #db: SqlDatabase<RegistryTables>;
-  readonly #summaries = new Map<string, ManifestSummary>();
 
   constructor(sources: ImageSources) {
-    this.#sources = sources;
+    this.#reader = new DocumentReader(sources);
     this.#db = sources.db as SqlDatabase<RegistryTables>;
-  }
-
-  /** Tags of a repository; `text` filters by part of the name. */
-  async listTags(
-    repository: string,
-    query: { readonly text?: string | undefined; readonly pulls: ReadonlyMap<string, number> },
-  ): Promise<readonly TagSummary[]> {
-    let select = this.#db.read
-      .selectFrom('tags')
-      .innerJoin('repositories', 'repositories.id', 'tags.repository_id')
-      .innerJoin('manifests', (join) =>
-        join
-          .onRef('manifests.repository_id', '=', 'tags.repository_id')
-          .onRef('manifests.digest', '=', 'tags.digest'),
-      )
-      .select([
-        'tags.name',
-        'tags.digest',
-        'tags.updated_at',
-        'tags.updated_by',
-        'manifests.media_type',
-        'manifests.size',
-        'manifests.content_size',
-      ])
-      .where('repositories.name', '=', repository);
-    if (query.text) select = select.where('tags.name', 'like', `%${query.text.replace(/[%_]/g, '')}%`);
-    const rows = await select.orderBy('tags.updated_at', 'desc').limit(TAG_LIMIT).execute();
-    return Promise.all(
-      rows.map(async (row): Promise<TagSummary> => {
-        const summary = await this.#summarize(repository, row.digest as Digest);
-        return {
-          name: row.name,
-          digest: row.digest,
-          mediaType: row.media_type,
-          platforms: summary.platforms,
-          sizeBytes: summary.sizeBytes,
-          pushedAt: row.updated_at,
-          pushedBy: row.updated_by,
-          pulledAt: query.pulls.get(row.name) ?? null,
-        };
-      }),
-    );
   }
 
   /**
@@ -88,7 +31,7 @@ export class ImageCatalog {
    * @throws {CodedError} `not_found`.
    */
   async describe(repository: string, reference: string): Promise<ReferenceDetail> {
-    const manifest = await this.#readManifest(repository, reference);
+    const manifest = await this.#reader.getManifest(repository, reference);
     const images = await this.#describeImages(repository, manifest);
     const pushed = await this.#db.read
       .selectFrom('manifests')
@@ -97,7 +40,7 @@ export class ImageCatalog {
       .where('repositories.name', '=', repository)
       .where('manifests.digest', '=', manifest.digest)
       .executeTakeFirst();
-    const referrers = await this.#sources.metadata.listReferrers(repository, manifest.digest, { limit: 100 });
+    const referrers = await this.#reader.listReferrers(repository, manifest.digest, 100);
     return {
       reference,
       digest: manifest.digest,
@@ -119,10 +62,9 @@ export class ImageCatalog {
     const entries = decoded.value.manifests.filter(isRunnable).slice(0, PLATFORM_LIMIT);
     const images: ImageDetail[] = [];
     for (const entry of entries) {
-      const child = await this.#sources.metadata.findManifest(repository, entry.digest);
-      if (child === undefined) continue; // a sparse index: this platform was not pushed
-      const manifest = decodeManifest(child.bytes, child.mediaType);
-      if (manifest.kind === 'manifest')
+      const manifest = await this.#reader.findManifest(repository, entry.digest);
+      // In a sparse index a platform was not pushed.
+      if (manifest?.kind === 'manifest')
         images.push(await this.#describeImage(repository, manifest, manifest.value, entry));
     }
     return images;
@@ -134,85 +76,44 @@ export class ImageCatalog {
     manifest: Manifest,
     entry: Descriptor | undefined,
   ): Promise<ImageDetail> {
-    const config = await this.#readConfig(repository, manifest);
+    const config = await this.#reader.readConfig(repository, manifest);
     const container = config?.config ?? {};
     return {
       platform: platformOf(config, entry),
       digest: entry?.digest ?? decoded.digest,
       mediaType: decoded.mediaType,
       sizeBytes: sizeOf(manifest),
-      createdAt: config?.created ?? null,
-      author: config?.author ?? '',
+      createdAt: textOf(config?.created) || null,
+      author: textOf(config?.author),
       artifactType: config === undefined ? (manifest.artifactType ?? manifest.config.mediaType) : null,
       layers: layersOf(manifest, config),
       config: {
-        env: container.Env ?? [],
-        entrypoint: container.Entrypoint ?? [],
-        cmd: container.Cmd ?? [],
-        user: container.User ?? '',
-        workingDir: container.WorkingDir ?? '',
-        exposedPorts: Object.keys(container.ExposedPorts ?? {}),
-        volumes: Object.keys(container.Volumes ?? {}),
-        labels: container.Labels ?? {},
-        stopSignal: container.StopSignal ?? '',
+        env: textsOf(container.Env),
+        entrypoint: textsOf(container.Entrypoint),
+        cmd: textsOf(container.Cmd),
+        user: textOf(container.User),
+        workingDir: textOf(container.WorkingDir),
+        exposedPorts: Object.keys(mapOf(container.ExposedPorts)),
+        volumes: Object.keys(mapOf(container.Volumes)),
+        labels: mapOf(container.Labels),
+        stopSignal: textOf(container.StopSignal),
+        shell: textsOf(container.Shell),
+        onBuild: textsOf(container.OnBuild),
+        healthcheck: healthcheckOf(container.Healthcheck),
       },
     };
   }
 
-  async #summarize(repository: string, digest: Digest): Promise<ManifestSummary> {
-    const known = this.#summaries.get(digest);
-    if (known !== undefined) return known;
-    const summary = await this.#computeSummary(repository, digest);
-    if (this.#summaries.size >= CACHE_ENTRIES)
-      this.#summaries.delete(this.#summaries.keys().next().value ?? '');
-    this.#summaries.set(digest, summary);
-    return summary;
-  }
-
-  async #computeSummary(repository: string, digest: Digest): Promise<ManifestSummary> {
-    const images = await this.#describeImages(repository, await this.#readManifest(repository, digest));
+  /**
+   * What the list of tags shows of a manifest.
+   * @throws {CodedError} `not_found`.
+   */
+  async summarize(repository: string, digest: Digest): Promise<ManifestFacts> {
+    const images = await this.#describeImages(repository, await this.#reader.getManifest(repository, digest));
     return {
       platforms: images.map((image) => image.platform).filter((platform) => platform !== ''),
       sizeBytes: images[0]?.sizeBytes ?? 0,
     };
-  }
-
-  async #readManifest(repository: string, reference: string): Promise<DecodedManifest> {
-    const stored = await this.#sources.metadata.findManifest(repository, reference);
-    if (stored !== undefined)
-      return { ...decodeManifest(stored.bytes, stored.mediaType), digest: stored.digest };
-    throw new CodedError(
-      'not_found',
-      `${repository} has no ${reference.includes(':') ? 'manifest' : 'tag'} ${reference}`,
-      {
-        subject: { kind: 'tag', name: reference },
-      },
-    );
-  }
-
-  /** The config of an image; `undefined` for an artifact whose config is none. */
-  async #readConfig(repository: string, manifest: Manifest): Promise<ImageConfig | undefined> {
-    if (!CONFIG_TYPES.has(manifest.config.mediaType) || manifest.config.size > CONFIG_LIMIT_BYTES)
-      return undefined;
-    const blob = await this.#sources.metadata.findBlob(repository, manifest.config.digest);
-    if (blob === undefined || blob.sizeBytes > CONFIG_LIMIT_BYTES) return undefined;
-    const bytes =
-      'content' in blob.location
-        ? blob.location.content
-        : await this.#readFile(blob.location.key, blob.sizeBytes);
-    try {
-      return decodeImageConfig(bytes).value;
-    } catch (error) {
-      if (error instanceof CodedError) return undefined; // pushed by somebody: may be anything
-      throw error;
-    }
-  }
-
-  async #readFile(key: string, sizeBytes: number): Promise<Uint8Array> {
-    const chunks: Buffer[] = [];
-    for await (const chunk of this.#sources.storage.openBlob(key, { start: 0, end: sizeBytes }))
-      chunks.push(Buffer.from(chunk));
-    return Buffer.concat(chunks);
   }
 }
 
@@ -232,29 +133,68 @@ function sizeOf(manifest: Manifest): number {
   return manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size);
 }
 
-/** Layers beside the history lines that made them; an image without a history shows its layers only. */
-function layersOf(manifest: Manifest, config: ImageConfig | undefined): LayerDetail[] {
-  const history = config?.history ?? [];
-  const layers = [...manifest.layers];
-  if (history.filter((entry) => entry.empty_layer !== true).length !== layers.length) {
-    return layers.map((layer) => layerOf(layer, '', null));
-  }
-  return history.map((entry) =>
-    layerOf(
-      entry.empty_layer === true ? undefined : layers.shift(),
-      entry.created_by ?? '',
-      entry.created ?? null,
-    ),
-  );
+function healthcheckOf(check: Healthcheck | undefined): HealthcheckDetail | null {
+  const test = textsOf(check?.Test);
+  if (test.length === 0) return null;
+  const { Interval, Timeout, StartPeriod, Retries } = check ?? {};
+  return {
+    test,
+    interval: Number(Interval ?? 0),
+    timeout: Number(Timeout ?? 0),
+    startPeriod: Number(StartPeriod ?? 0),
+    retries: Number(Retries ?? 0),
+  };
 }
 
-function layerOf(layer: Descriptor | undefined, command: string, createdAt: string | null): LayerDetail {
+// A config was pushed by somebody: a field may hold anything.
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function textsOf(value: unknown): readonly string[] {
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+function mapOf(value: unknown): Readonly<Record<string, string>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return {};
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, String(each)]));
+}
+
+/** Layers beside the history lines that made them; an image without a history shows its layers only. */
+function layersOf(manifest: Manifest, config: ImageConfig | undefined): LayerDetail[] {
+  const history = historyOf(config);
+  const { layers } = manifest;
+  if (history.filter((entry) => entry.empty_layer !== true).length !== layers.length) {
+    return layers.map((layer, position) => layerOf(layer, position, undefined));
+  }
+  let next = 0;
+  return history.map(({ empty_layer, created_by, created }) => {
+    const position = empty_layer === true ? null : next++;
+    const layer = position === null ? undefined : layers[position];
+    return layerOf(layer, position, { created_by: textOf(created_by), created: textOf(created) });
+  });
+}
+
+function layerOf(
+  layer: Descriptor | undefined,
+  position: number | null,
+  entry: { readonly created_by: string; readonly created: string } | undefined,
+): LayerDetail {
+  const command = entry?.created_by ?? '';
   return {
     digest: layer?.digest ?? null,
+    position,
     mediaType: layer?.mediaType ?? null,
     sizeBytes: layer?.size ?? 0,
     command,
-    createdAt,
+    instruction: command === '' ? '' : instructionIn(command),
+    createdAt: entry?.created || null,
     title: layer?.annotations?.['org.opencontainers.image.title'] ?? '',
   };
+}
+
+function instructionIn(command: string): string {
+  const { lines, gap } = reconstruct({ created_by: command });
+  return gap === 'unknown' ? command : lines.join('\n');
 }

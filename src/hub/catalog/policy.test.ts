@@ -5,9 +5,10 @@ import { decideRights, type PolicyInput } from './policy.ts';
 const owner = { username: 'cynthia', isAdmin: false };
 const other = { username: 'mallory', isAdmin: false };
 const admin = { username: 'root', isAdmin: true };
-const open = { visibility: 'public', tagMutability: 'mutable' } as const;
-const closed = { visibility: 'private', tagMutability: 'mutable' } as const;
-const frozen = { visibility: 'private', tagMutability: 'immutable' } as const;
+const open = { visibility: 'public', tagMutability: 'mutable', immutablePatterns: [] } as const;
+const closed = { visibility: 'private', tagMutability: 'mutable', immutablePatterns: [] } as const;
+const frozen = { visibility: 'private', tagMutability: 'immutable', immutablePatterns: [] } as const;
+const releases = { ...closed, tagMutability: 'patterns', immutablePatterns: ['v*', 'latest'] } as const;
 const read = { scope: 'read', repositories: [] } as const;
 const write = { scope: 'write', repositories: [] } as const;
 const elsewhere = { scope: 'delete', repositories: ['cynthia/other'] } as const;
@@ -28,6 +29,21 @@ const rows: readonly [string, Omit<PolicyInput, 'repository'>, string][] = [
   [
     'the owner, with immutable tags',
     { account: owner, token: undefined, settings: frozen },
+    'delete pull push',
+  ],
+  [
+    'the owner, for a tag that fits a pattern',
+    { account: owner, token: undefined, settings: releases, tag: 'v1' },
+    'delete pull push',
+  ],
+  [
+    'the owner, for a tag that fits none',
+    { account: owner, token: undefined, settings: releases, tag: 'dev' },
+    'delete overwrite pull push',
+  ],
+  [
+    'the administrator, for a tag that fits a pattern',
+    { account: admin, token: undefined, settings: releases, tag: 'latest' },
     'delete pull push',
   ],
   ['the administrator', { account: admin, token: undefined, settings: closed }, 'delete overwrite pull push'],

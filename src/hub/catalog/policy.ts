@@ -1,9 +1,17 @@
 /** Who may do what in which repository: the one place, asked on every request of clients and of the page. */
 import type { AccessToken, TagMutability, TokenScope, Visibility } from '#hub/protocol/index.ts';
 import type { Right } from '#registry/server/types.ts';
+import { matchesAny } from './patterns.ts';
 
 /** The namespace of official images; administrators push there. */
 export const OFFICIAL_NAMESPACE = 'library';
+
+/** What the owner of a repository has decided about it. */
+export interface RepositoryRules {
+  readonly visibility: Visibility;
+  readonly tagMutability: TagMutability;
+  readonly immutablePatterns: readonly string[];
+}
 
 /** What a decision depends on. */
 export interface PolicyInput {
@@ -12,8 +20,10 @@ export interface PolicyInput {
   /** The token the account signed in with; it narrows, never widens. */
   readonly token: Pick<AccessToken, 'scope' | 'repositories'> | undefined;
   readonly repository: string;
+  /** The tag that is to be moved, where it is about one. */
+  readonly tag?: string | undefined;
   /** `undefined`: the repository does not exist yet. */
-  readonly settings: { readonly visibility: Visibility; readonly tagMutability: TagMutability } | undefined;
+  readonly settings: RepositoryRules | undefined;
 }
 
 const SCOPE_RIGHTS: Readonly<Record<TokenScope, readonly Right[]>> = {
@@ -33,7 +43,7 @@ export function decideRights(input: PolicyInput): ReadonlySet<Right> {
   const isOwner = account !== undefined && account.username === namespaceOf(repository);
   if (isOwner || account?.isAdmin === true) {
     rights.add('pull').add('push').add('delete');
-    if (settings?.tagMutability !== 'immutable') rights.add('overwrite');
+    if (settings === undefined || !isFixed(settings, input.tag)) rights.add('overwrite');
   }
   if (token === undefined) return rights;
   const isListed = token.repositories.length === 0 || token.repositories.includes(repository);
@@ -41,6 +51,16 @@ export function decideRights(input: PolicyInput): ReadonlySet<Right> {
   // What anybody may do stays allowed: a narrow token is never worse than none.
   const byAnybody = settings?.visibility === 'public' ? ['pull'] : [];
   return new Set([...rights].filter((right) => allowed.includes(right) || byAnybody.includes(right)));
+}
+
+/** Whether a tag must not move once it is pushed; without a tag: whether none may. */
+export function isFixed(
+  rules: Pick<RepositoryRules, 'tagMutability' | 'immutablePatterns'>,
+  tag: string | undefined,
+): boolean {
+  if (rules.tagMutability === 'patterns')
+    return tag !== undefined && matchesAny(rules.immutablePatterns, tag);
+  return rules.tagMutability === 'immutable';
 }
 
 /** The first component of a repository's name. */

@@ -6,10 +6,23 @@
  *     GET    /api/repositories?namespace=&q=                  repositories the caller may see
  *     POST   /api/repositories                                create
  *     GET, PATCH, DELETE /api/repositories/{namespace}/{name}
- *     GET    /api/tags/{namespace}/{name}?q=&sort=            tags
+ *     POST   /api/move/{namespace}/{name}                     rename, or give to another account
+ *     PUT, DELETE /api/stars/{namespace}/{name}
+ *     GET    /api/tags/{namespace}/{name}?q=&sort=&limit=&cursor=   tags, in pages
  *     DELETE /api/tags/{namespace}/{name}?tag=
+ *     POST   /api/tags-preview/{namespace}/{name}             what would go with some tags
+ *     POST   /api/tags-delete/{namespace}/{name}
+ *     GET, PUT /api/retention/{namespace}/{name}              which tags go by themselves
+ *     POST   /api/retention-preview/{namespace}/{name}        which would go, and why
+ *     POST   /api/retention-run/{namespace}/{name}            apply the rules now
  *     GET    /api/image/{namespace}/{name}?reference=         one tag or digest: platforms, layers, config
- *     GET    /api/files/{namespace}/{name}?digest=            files of one layer
+ *     GET    /api/tree/{namespace}/{name}?image=&layer=&path=&q=   a folder of an image or of one layer, or a search
+ *     GET    /api/file/{namespace}/{name}?image=&layer=&path=      the beginning of a file
+ *     GET    /api/waste/{namespace}/{name}?image=                  what later layers made useless
+ *     GET    /api/dockerfile/{namespace}/{name}?image=&index=      attached, or read off the history
+ *     GET    /api/attached/{namespace}/{name}?image=&index=        SBOMs, provenance, signatures, whatever refers to it
+ *     GET    /api/document/{namespace}/{name}?digest=              a manifest or small blob as text
+ *     GET    /api/family/{namespace}/{name}?image=                 images it builds on, images that build on it
  *     GET, POST /api/tokens · PATCH, DELETE /api/tokens/{id}
  *     POST   /api/device · POST /api/device/token             a command line signs in: begin, ask how it stands
  *     GET    /api/device?code= · POST /api/device/decision     what waits under a code; approve or refuse it
@@ -18,6 +31,8 @@
  *
  * A request that changes something carries JSON and comes from the same origin; errors are `ApiError`.
  */
+export type * from './image.ts';
+export * from './repositories.ts';
 
 /** Who is signed in. */
 export interface Account {
@@ -37,6 +52,8 @@ export interface SessionInfo {
   /** Host as clients write it before a repository, such as `localhost:5080`. */
   readonly registryHost: string;
   readonly version: string;
+  /** The hub takes no pushes and no changes for now. */
+  readonly isReadOnly: boolean;
 }
 
 /** Body of `POST /api/signup`. */
@@ -50,134 +67,6 @@ export interface SignUpRequest {
 export interface SignInRequest {
   readonly login: string;
   readonly password: string;
-}
-
-/** Who may pull. */
-export type Visibility = 'public' | 'private';
-/** Which tags may not move once they are pushed. */
-export type TagMutability = 'mutable' | 'immutable';
-
-/** A row of the repository list. */
-export interface RepositorySummary {
-  readonly namespace: string;
-  readonly name: string;
-  readonly visibility: Visibility;
-  readonly description: string;
-  readonly createdAt: number;
-  readonly pushedAt: number | null;
-  /** Bytes of all distinct blobs, compressed. */
-  readonly sizeBytes: number;
-  readonly tags: number;
-  readonly pulls: number;
-}
-
-/** One repository. */
-export interface RepositoryDetail extends RepositorySummary {
-  readonly readme: string;
-  readonly tagMutability: TagMutability;
-  /** What the caller may do here. */
-  readonly rights: readonly ('pull' | 'push' | 'delete' | 'admin')[];
-}
-
-/** Body of `POST /api/repositories`. */
-export interface CreateRepositoryRequest {
-  readonly namespace: string;
-  readonly name: string;
-  readonly description: string;
-  readonly visibility: Visibility;
-  readonly readme?: string;
-}
-
-/** Body of `PATCH /api/repositories/…`; what is absent stays. Making a repository public needs its name in `confirm`. */
-export interface UpdateRepositoryRequest {
-  readonly description?: string;
-  readonly readme?: string;
-  readonly visibility?: Visibility;
-  readonly tagMutability?: TagMutability;
-  readonly confirm?: string;
-}
-
-/** A row of the tag list. */
-export interface TagSummary {
-  readonly name: string;
-  readonly digest: string;
-  readonly mediaType: string;
-  /** `os/architecture[/variant]`, several for an index. */
-  readonly platforms: readonly string[];
-  /** Compressed bytes of config and layers of the first platform. */
-  readonly sizeBytes: number;
-  readonly pushedAt: number;
-  readonly pushedBy: string;
-  readonly pulledAt: number | null;
-}
-
-/** One layer with the instruction that made it. */
-export interface LayerDetail {
-  /** `null` for an instruction that made no layer. */
-  readonly digest: string | null;
-  readonly mediaType: string | null;
-  readonly sizeBytes: number;
-  readonly command: string;
-  readonly createdAt: string | null;
-  /** File name of an artifact's blob; `''` where there is none. */
-  readonly title: string;
-}
-
-/** One platform of an image. */
-export interface ImageDetail {
-  readonly platform: string;
-  readonly digest: string;
-  readonly mediaType: string;
-  readonly sizeBytes: number;
-  readonly createdAt: string | null;
-  readonly author: string;
-  /** What it is when it is no image: nothing a container is made of, and nobody knows what its layers hold. */
-  readonly artifactType: string | null;
-  readonly layers: readonly LayerDetail[];
-  readonly config: {
-    readonly env: readonly string[];
-    readonly entrypoint: readonly string[];
-    readonly cmd: readonly string[];
-    readonly user: string;
-    readonly workingDir: string;
-    readonly exposedPorts: readonly string[];
-    readonly volumes: readonly string[];
-    readonly labels: Readonly<Record<string, string>>;
-    readonly stopSignal: string;
-  };
-}
-
-/** Answer of `GET /api/image/…`. */
-export interface ReferenceDetail {
-  readonly reference: string;
-  readonly digest: string;
-  readonly mediaType: string;
-  readonly pushedAt: number;
-  readonly pushedBy: string;
-  readonly images: readonly ImageDetail[];
-  /** Manifests that name this one as their subject: signatures, SBOMs, attestations. */
-  readonly referrers: readonly {
-    readonly digest: string;
-    readonly artifactType: string;
-    readonly sizeBytes: number;
-  }[];
-}
-
-/** One entry of a layer: `[path, type, sizeBytes, modeOctal, linkTarget?]`; types as in a layer index. */
-export type LayerFile = readonly [
-  path: string,
-  type: string,
-  sizeBytes: number,
-  mode: string,
-  linkTarget?: string,
-];
-
-/** Answer of `GET /api/files/…`. */
-export interface LayerFiles {
-  readonly digest: string;
-  readonly files: readonly LayerFile[];
-  /** More entries than are sent. */
-  readonly isTruncated: boolean;
 }
 
 /** What a personal access token may do. */
@@ -201,7 +90,9 @@ export interface CreateTokenRequest {
   readonly description: string;
   readonly scope: TokenScope;
   readonly repositories?: readonly string[];
+  /** Instead of `expiresAt`; without either it has no end. */
   readonly expiresInDays?: number | null;
+  readonly expiresAt?: number | null;
 }
 
 /** Answer of `POST /api/tokens`. */
@@ -254,6 +145,8 @@ export interface GuideState {
   readonly createdRepository: boolean;
   readonly pushedTag: boolean;
   readonly repository: string | null;
+  /** The tag that was pushed last. */
+  readonly tag: string | null;
 }
 
 /** A server-sent event (`data:` is this as JSON). */

@@ -26,19 +26,25 @@ import {
   sessionSecret,
   textOf,
 } from './exchange.ts';
+import type { ImageRoutes } from './image-routes.ts';
 import type { LiveEvents } from './live.ts';
 import type { RepositoryRoutes } from './repositories.ts';
+import type { TagRoutes } from './tags.ts';
 
 /** What the API is made of. */
 export interface HubApiOptions {
   readonly accounts: Accounts;
   readonly catalog: Catalog;
   readonly repositories: RepositoryRoutes;
+  readonly tags: TagRoutes;
+  readonly images: ImageRoutes;
   readonly devices: DeviceRoutes;
   readonly live: LiveEvents;
   /** The address people use, when it is not the one that is served. */
   readonly publicUrl?: string | undefined;
   readonly allowsSignUp: boolean;
+  /** Nothing is changed; people may still sign in. */
+  readonly isReadOnly: boolean;
   readonly version: string;
   /** Counts failed sign-ins per name and address. @throws `resource_exhausted` when there were too many. */
   readonly limiter: { check(name: string, address: string): void; fail(name: string, address: string): void };
@@ -62,7 +68,7 @@ class HubApi {
 
   constructor(options: HubApiOptions) {
     this.#options = options;
-    const { repositories, devices } = options;
+    const { repositories, tags, images, devices } = options;
     const routes: readonly [string, string, Handler][] = [
       ['GET', '/api/session', (exchange) => this.#session(exchange)],
       ['POST', '/api/session', (exchange) => this.#signIn(exchange)],
@@ -83,10 +89,25 @@ class HubApi {
       ['GET', '/api/repositories/:namespace/:name+', (exchange) => repositories.get(exchange)],
       ['PATCH', '/api/repositories/:namespace/:name+', (exchange) => repositories.update(exchange)],
       ['DELETE', '/api/repositories/:namespace/:name+', (exchange) => repositories.delete(exchange)],
-      ['GET', '/api/tags/:namespace/:name+', (exchange) => repositories.listTags(exchange)],
-      ['DELETE', '/api/tags/:namespace/:name+', (exchange) => repositories.deleteTag(exchange)],
-      ['GET', '/api/image/:namespace/:name+', (exchange) => repositories.describeImage(exchange)],
-      ['GET', '/api/files/:namespace/:name+', (exchange) => repositories.listFiles(exchange)],
+      ['POST', '/api/move/:namespace/:name+', (exchange) => repositories.move(exchange)],
+      ['PUT', '/api/stars/:namespace/:name+', (exchange) => repositories.star(exchange)],
+      ['DELETE', '/api/stars/:namespace/:name+', (exchange) => repositories.star(exchange)],
+      ['GET', '/api/tags/:namespace/:name+', (exchange) => tags.list(exchange)],
+      ['DELETE', '/api/tags/:namespace/:name+', (exchange) => tags.delete(exchange)],
+      ['POST', '/api/tags-preview/:namespace/:name+', (exchange) => tags.preview(exchange)],
+      ['POST', '/api/tags-delete/:namespace/:name+', (exchange) => tags.remove(exchange)],
+      ['GET', '/api/retention/:namespace/:name+', (exchange) => tags.showRetention(exchange)],
+      ['PUT', '/api/retention/:namespace/:name+', (exchange) => tags.saveRetention(exchange)],
+      ['POST', '/api/retention-preview/:namespace/:name+', (exchange) => tags.previewRetention(exchange)],
+      ['POST', '/api/retention-run/:namespace/:name+', (exchange) => tags.runRetention(exchange)],
+      ['GET', '/api/image/:namespace/:name+', (exchange) => images.describe(exchange)],
+      ['GET', '/api/tree/:namespace/:name+', (exchange) => images.tree(exchange)],
+      ['GET', '/api/file/:namespace/:name+', (exchange) => images.file(exchange)],
+      ['GET', '/api/waste/:namespace/:name+', (exchange) => images.waste(exchange)],
+      ['GET', '/api/dockerfile/:namespace/:name+', (exchange) => images.dockerfile(exchange)],
+      ['GET', '/api/attached/:namespace/:name+', (exchange) => images.attached(exchange)],
+      ['GET', '/api/document/:namespace/:name+', (exchange) => images.document(exchange)],
+      ['GET', '/api/family/:namespace/:name+', (exchange) => images.family(exchange)],
     ];
     for (const [method, path, handler] of routes) this.#router.add(method, path, handler);
   }
@@ -98,6 +119,7 @@ class HubApi {
       if (match === undefined)
         throw new CodedError('not_found', `there is no ${request.method} ${url.pathname}`);
       checkSafe(request);
+      if (this.#options.isReadOnly) checkReadOnly(request.method ?? '', url.pathname);
       const secret = sessionSecret(request);
       const account = secret === undefined ? undefined : await this.#options.accounts.findSession(secret);
       await match.value({ request, response, params: match.params, query: url.searchParams, account });
@@ -113,6 +135,7 @@ class HubApi {
       account: account === undefined ? null : publicOf(account),
       isFirstRun: await this.#options.accounts.isEmpty(),
       allowsSignUp: this.#options.allowsSignUp,
+      isReadOnly: this.#options.isReadOnly,
       registryHost: new URL(this.#options.publicUrl ?? originOf(request)).host,
       version: this.#options.version,
     };
@@ -170,14 +193,13 @@ class HubApi {
 
   async #guide(exchange: Exchange): Promise<void> {
     const account = requireAccount(exchange);
-    const own = await this.#options.catalog.list({ namespace: account.username, viewer: account });
-    const pushed = own.find((repository) => repository.tags > 0);
-    const shown = pushed ?? own[0];
+    const { repository, tag } = await this.#options.catalog.findLatest(account.username);
     const state: GuideState = {
       signedInByClient: await this.#options.accounts.hasClientSignIn(account),
-      createdRepository: own.length > 0,
-      pushedTag: pushed !== undefined,
-      repository: shown === undefined ? null : `${shown.namespace}/${shown.name}`,
+      createdRepository: repository !== null,
+      pushedTag: tag !== null,
+      repository,
+      tag,
     };
     sendJson(exchange.response, 200, state);
   }
@@ -204,6 +226,7 @@ class HubApi {
       scope: body.scope ?? 'read',
       repositories: Array.isArray(body.repositories) ? body.repositories.map(String) : [],
       expiresInDays: body.expiresInDays ?? null,
+      expiresAt: body.expiresAt ?? null,
     });
     sendJson(exchange.response, 201, created);
   }
@@ -227,6 +250,18 @@ class HubApi {
     }
     sendJson(exchange.response, 200, {});
   }
+}
+
+/** Sessions and sign-ins of command lines do not touch what is kept for people. */
+function checkReadOnly(method: string, path: string): void {
+  if (method === 'GET' || method === 'HEAD' || /^\/api\/(?:session$|device)/.test(path)) return;
+  throw new CodedError('failed_precondition', 'the hub is read-only for now: nothing can be changed', {
+    help: {
+      id: 'hub/read-only',
+      cause: 'its administrator started it with --read-only',
+      fix: ['pulling and looking work; try again later'],
+    },
+  });
 }
 
 function publicOf(account: AccountRow): SessionInfo['account'] {

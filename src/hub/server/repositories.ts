@@ -1,37 +1,27 @@
 import { CodedError } from '#base/errors/index.ts';
 import type { AccountRow } from '#hub/account/index.ts';
-import {
-  type Catalog,
-  decideRights,
-  type ImageCatalog,
-  namespaceOf,
-  OFFICIAL_NAMESPACE,
-  type RepositorySettings,
-} from '#hub/catalog/index.ts';
+import { type Catalog, OFFICIAL_NAMESPACE, type RepositorySettings } from '#hub/catalog/index.ts';
 import type {
   CreateRepositoryRequest,
+  MoveRepositoryRequest,
   RepositoryDetail,
   UpdateRepositoryRequest,
 } from '#hub/protocol/index.ts';
-import type { Digest } from '#oci/digest/index.ts';
+import { findRepository, type PageRight, rightsOnPage } from './access.ts';
 import { type Exchange, readJson, requireAccount, sendJson, textOf } from './exchange.ts';
-import type { LayerFileReader } from './layer-files.ts';
 
 /** What the repository routes work on. */
 export interface RepositoryServices {
   readonly catalog: Catalog;
-  readonly images: ImageCatalog;
-  readonly files: LayerFileReader;
-  /** Removes a tag; false if there is none. */
-  deleteTag(repository: string, tag: string): Promise<boolean>;
+  /** Gives a repository another name. @throws {CodedError} as `moveRepository` and `Catalog.create`. */
+  moveRepository(from: string, namespace: string, name: string): Promise<void>;
+  hasAccount(username: string): Promise<boolean>;
   /** Removes every manifest, tag and blob link of a repository. */
   deleteContent(repository: string): Promise<void>;
   publishDelete(repository: string, tag: string | null): void;
 }
 
-type Right = RepositoryDetail['rights'][number];
-
-/** Handlers of `/api/repositories`, `/api/tags`, `/api/image` and `/api/files`. */
+/** Handlers of `/api/repositories`, `/api/move` and `/api/stars`. */
 export class RepositoryRoutes {
   readonly #services: RepositoryServices;
 
@@ -86,73 +76,46 @@ export class RepositoryRoutes {
   async delete(exchange: Exchange): Promise<void> {
     const settings = await this.#find(exchange, 'admin');
     const { confirm } = await readJson<{ confirm: string }>(exchange);
-    if (confirm !== settings.name) {
-      throw new CodedError('invalid_argument', `type ${settings.name} to confirm`, {
-        subject: { kind: 'field', name: 'confirm' },
-      });
-    }
+    checkConfirm(settings, confirm);
     await this.#services.deleteContent(settings.name);
     await this.#services.catalog.delete(settings.name);
     this.#services.publishDelete(settings.name, null);
     sendJson(exchange.response, 200, {});
   }
 
-  async listTags(exchange: Exchange): Promise<void> {
-    const { name } = await this.#find(exchange, 'pull');
-    const pulls = await this.#services.catalog.listTagPulls(name);
-    sendJson(
-      exchange.response,
-      200,
-      await this.#services.images.listTags(name, { text: exchange.query.get('q') ?? undefined, pulls }),
-    );
+  async move(exchange: Exchange): Promise<void> {
+    const account = requireAccount(exchange);
+    const settings = await this.#find(exchange, 'admin');
+    const body = await readJson<MoveRepositoryRequest>(exchange);
+    checkConfirm(settings, body.confirm);
+    const [oldNamespace = '', ...oldName] = settings.name.split('/');
+    const namespace = textOf(body.namespace).trim() || oldNamespace;
+    const name = textOf(body.name).trim() || oldName.join('/');
+    if (namespace !== oldNamespace) await this.#checkReceiver(namespace, account);
+    await this.#services.moveRepository(settings.name, namespace, name);
+    const moved = await this.#services.catalog.findSettings(`${namespace}/${name}`);
+    if (moved === undefined) throw new CodedError('not_found', `${namespace}/${name} is gone already`);
+    sendJson(exchange.response, 200, await this.#detail(moved, account));
   }
 
-  async deleteTag(exchange: Exchange): Promise<void> {
-    const { name } = await this.#find(exchange, 'delete');
-    const tag = exchange.query.get('tag') ?? '';
-    if (!(await this.#services.deleteTag(name, tag)))
-      throw new CodedError('not_found', `${name} has no tag ${tag}`);
-    this.#services.publishDelete(name, tag);
-    sendJson(exchange.response, 200, {});
+  async star(exchange: Exchange): Promise<void> {
+    const account = requireAccount(exchange);
+    const settings = await this.#find(exchange, 'pull');
+    const isStarred = exchange.request.method === 'PUT';
+    await this.#services.catalog.setStar(settings.name, account.id, isStarred);
+    sendJson(exchange.response, 200, await this.#detail(settings, account));
   }
 
-  async describeImage(exchange: Exchange): Promise<void> {
-    const { name } = await this.#find(exchange, 'pull');
-    sendJson(
-      exchange.response,
-      200,
-      await this.#services.images.describe(name, exchange.query.get('reference') ?? 'latest'),
-    );
+  #find(exchange: Exchange, right: PageRight): Promise<RepositorySettings> {
+    return findRepository(this.#services.catalog, exchange, right);
   }
 
-  async listFiles(exchange: Exchange): Promise<void> {
-    const { name } = await this.#find(exchange, 'pull');
-    sendJson(
-      exchange.response,
-      200,
-      await this.#services.files.list(name, (exchange.query.get('digest') ?? '') as Digest),
-    );
-  }
-
-  /** A repository the caller has this right on; one they may not see does not exist for them. */
-  async #find(exchange: Exchange, right: Right): Promise<RepositorySettings> {
-    const name = `${exchange.params['namespace']}/${exchange.params['name']}`;
-    const settings = await this.#services.catalog.findSettings(name);
-    const rights = settings === undefined ? [] : rightsOf(settings, exchange.account);
-    if (settings === undefined || !rights.includes('pull')) {
-      throw new CodedError('not_found', `there is no repository ${name}, or it is private`, {
-        help: {
-          id: 'page/no-repository',
-          cause:
-            exchange.account === undefined
-              ? 'you are not signed in'
-              : `you are signed in as ${exchange.account.username}`,
-        },
-      });
-    }
-    if (!rights.includes(right))
-      throw new CodedError('permission_denied', `only the owner of ${namespaceOf(name)} may do this`);
-    return settings;
+  async #checkReceiver(namespace: string, account: AccountRow): Promise<void> {
+    const isOfficial = namespace === OFFICIAL_NAMESPACE && account.isAdmin;
+    if (isOfficial || (await this.#services.hasAccount(namespace))) return;
+    throw new CodedError('invalid_argument', `there is no account "${namespace.slice(0, 100)}" here`, {
+      subject: { kind: 'field', name: 'namespace' },
+    });
   }
 
   async #detail(settings: RepositorySettings, account: AccountRow | undefined): Promise<RepositoryDetail> {
@@ -160,17 +123,18 @@ export class RepositoryRoutes {
     return {
       ...summary,
       readme: settings.readme,
+      categories: settings.categories,
       tagMutability: settings.tagMutability,
-      rights: rightsOf(settings, account),
+      immutablePatterns: settings.immutablePatterns,
+      isStarred: account !== undefined && (await this.#services.catalog.hasStar(settings.name, account.id)),
+      rights: rightsOnPage(settings, account),
     };
   }
 }
 
-function rightsOf(settings: RepositorySettings, account: AccountRow | undefined): Right[] {
-  const granted = decideRights({ account, token: undefined, repository: settings.name, settings });
-  const rights: Right[] = [];
-  if (granted.has('pull')) rights.push('pull');
-  if (granted.has('push')) rights.push('push');
-  if (granted.has('delete')) rights.push('delete', 'admin');
-  return rights;
+function checkConfirm(settings: RepositorySettings, confirm: unknown): void {
+  if (confirm === settings.name) return;
+  throw new CodedError('invalid_argument', `type ${settings.name} to confirm`, {
+    subject: { kind: 'field', name: 'confirm' },
+  });
 }

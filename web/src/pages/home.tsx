@@ -1,10 +1,10 @@
-import { Button, Card, Group, SegmentedControl, Stack, Stepper, Text, TextInput, Title } from '@mantine/core';
+import { Button, Group, SegmentedControl, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { Link, Navigate } from '@tanstack/react-router';
-import { useState } from 'react';
-import type { Account, GuideState } from '#hub/protocol/index.ts';
+import { useEffect, useState } from 'react';
+import type { Account } from '#hub/protocol/index.ts';
 import { guideQuery, repositoriesQuery, sessionQuery } from '../api.ts';
-import { CopyLine } from '../parts/copy-line.tsx';
+import { FirstImageGuide } from '../parts/first-image-guide.tsx';
 import { RepositoryTable } from '../parts/repository-table.tsx';
 import { QueryView } from '../parts/states.tsx';
 
@@ -29,6 +29,12 @@ function Repositories({ account, host }: { readonly account: Account; readonly h
   const [namespace, setNamespace] = useState(account.username);
   const repositories = useQuery(repositoriesQuery({ namespace }));
   const guide = useQuery(guideQuery);
+  // Who came without an image sees the last step being ticked; others are not shown the guide.
+  const [isGuided, setGuided] = useState(false);
+  const isNew = guide.data?.pushedTag === false;
+  useEffect(() => {
+    if (isNew) setGuided(true);
+  }, [isNew]);
   return (
     <Stack>
       <Group justify="space-between">
@@ -39,8 +45,8 @@ function Repositories({ account, host }: { readonly account: Account; readonly h
           Create repository
         </Button>
       </Group>
-      {guide.data !== undefined && !guide.data.pushedTag && (
-        <Guide state={guide.data} account={account} host={host} />
+      {guide.data !== undefined && (isNew || isGuided) && (
+        <FirstImageGuide state={guide.data} account={account} host={host} onClose={() => setGuided(false)} />
       )}
       {account.isAdmin && (
         <Group>
@@ -78,62 +84,5 @@ function Repositories({ account, host }: { readonly account: Account; readonly h
         }}
       </QueryView>
     </Stack>
-  );
-}
-
-/** Four steps to the first image; each is ticked when the hub has seen it happen. */
-function Guide({
-  state,
-  account,
-  host,
-}: {
-  readonly state: GuideState;
-  readonly account: Account;
-  readonly host: string;
-}) {
-  const repository = state.repository ?? `${account.username}/demo-push`;
-  const steps = [
-    {
-      title: 'Sign in from the command line',
-      done: state.signedInByClient,
-      commands: [`docker login -u ${account.username} ${host}`],
-    },
-    { title: 'Build your image', done: state.pushedTag, commands: ['docker build -t demo-push:v1 .'] },
-    {
-      title: 'Create a repository and name the image after it',
-      done: state.createdRepository,
-      commands: [`docker tag demo-push:v1 ${host}/${repository}:v1`],
-    },
-    { title: 'Push', done: state.pushedTag, commands: [`docker push ${host}/${repository}:v1`] },
-  ];
-  const active = steps.findIndex((step) => !step.done);
-  return (
-    <Card withBorder p="lg" component="section" aria-labelledby="guide">
-      <Title order={2} size="h4" id="guide" mb="md">
-        Your first image
-      </Title>
-      <Stepper
-        active={active < 0 ? steps.length : active}
-        orientation="vertical"
-        size="sm"
-        iconSize={28}
-        allowNextStepsSelect={false}
-      >
-        {steps.map((step) => (
-          <Stepper.Step
-            key={step.title}
-            label={step.title}
-            description={
-              <Stack gap={6} mt={6}>
-                {step.commands.map((command) => (
-                  <CopyLine key={command} text={command} label={`the command: ${step.title}`} />
-                ))}
-              </Stack>
-            }
-            styles={{ stepBody: { minWidth: 0, flex: 1 } }}
-          />
-        ))}
-      </Stepper>
-    </Card>
   );
 }

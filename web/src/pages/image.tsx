@@ -4,6 +4,7 @@ import {
   Code,
   Group,
   SegmentedControl,
+  Select,
   Stack,
   Table,
   Tabs,
@@ -11,17 +12,25 @@ import {
   Title,
 } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
-import { useState } from 'react';
-import type { ImageDetail, LayerDetail, ReferenceDetail } from '#hub/protocol/index.ts';
+import { Link, useNavigate, useSearch } from '@tanstack/react-router';
+import { useEffect, useRef, useState } from 'react';
+import type { ImageDetail, ReferenceDetail } from '#hub/protocol/index.ts';
 import { imageQuery, sessionQuery } from '../api.ts';
-import { formatAgo, formatBytes, formatCommand, formatTime, shortDigest } from '../format.ts';
+import { formatAgo, formatBytes, formatTime, shortDigest } from '../format.ts';
+import type { ImageName } from '../image-api.ts';
+import { AttachedList } from '../parts/attached.tsx';
+import { AttachedPanels } from '../parts/attached-panels.tsx';
 import { CopyLine } from '../parts/copy-line.tsx';
 import { FileTree } from '../parts/file-tree.tsx';
+import { ImageConfig } from '../parts/image-config.tsx';
+import { ImageDockerfile } from '../parts/image-dockerfile.tsx';
+import { ImageFamilyView } from '../parts/image-family.tsx';
+import { ImageLayers } from '../parts/image-layers.tsx';
 import classes from '../parts/parts.module.css';
 import { QueryView } from '../parts/states.tsx';
+import type { RepositorySearch } from '../router.tsx';
 
-/** One tag or digest: platforms, layers, files, config, referrers. */
+/** One tag or digest: its platforms, and everything about one of them. */
 export function ImageView({
   repository,
   reference,
@@ -73,40 +82,102 @@ function Detail({ repository, detail }: { readonly repository: string; readonly 
         <CopyLine text={name} label="the reference" />
       )}
       {detail.images.length > 1 && (
-        <SegmentedControl
-          data={detail.images.map((each, index) => ({
-            value: String(index),
-            label: each.platform || shortDigest(each.digest),
-          }))}
-          value={String(chosen)}
-          onChange={(value) => setChosen(Number(value))}
-          aria-label="Platform"
-        />
+        <PlatformSwitch images={detail.images} chosen={chosen} onChoose={setChosen} />
       )}
       {image === undefined ? (
         <Text c="dimmed">None of the platforms this index names has been pushed here.</Text>
       ) : image.artifactType !== null ? (
-        <Artifact image={image} type={image.artifactType} detail={detail} />
+        <Artifact repository={repository} image={image} type={image.artifactType} detail={detail} />
       ) : (
-        <Image key={image.digest} repository={repository} image={image} detail={detail} />
+        <Image key={image.digest} repository={repository} image={image} detail={detail} reference={name} />
       )}
     </Stack>
   );
 }
 
+/** More than fit beside one another on a phone stand in a list. */
+const PLATFORMS_IN_A_ROW = 3;
+
+function PlatformSwitch({
+  images,
+  chosen,
+  onChoose,
+}: {
+  readonly images: readonly ImageDetail[];
+  readonly chosen: number;
+  readonly onChoose: (index: number) => void;
+}) {
+  const data = images.map((each, index) => ({
+    value: String(index),
+    label: each.platform || shortDigest(each.digest),
+  }));
+  if (images.length > PLATFORMS_IN_A_ROW)
+    return (
+      <Select
+        label="Platform"
+        data={data}
+        value={String(chosen)}
+        onChange={(value) => onChoose(Number(value ?? chosen))}
+        allowDeselect={false}
+        maw={320}
+      />
+    );
+  return (
+    <SegmentedControl
+      data={data}
+      value={String(chosen)}
+      onChange={(value) => onChoose(Number(value))}
+      aria-label="Platform"
+      className={classes['platforms'] ?? ''}
+    />
+  );
+}
+
+/** The sides of an image; the first is what a link without `view` shows. */
+const VIEWS = [
+  ['layers', 'Layers'],
+  ['files', 'Files'],
+  ['config', 'Config'],
+  ['dockerfile', 'Dockerfile'],
+  ['provenance', 'Provenance & SBOM'],
+  ['vulnerabilities', 'Vulnerabilities'],
+  ['referrers', 'Referrers'],
+  ['family', 'Uses & used by'],
+] as const;
+
 function Image({
   repository,
   image,
   detail,
+  reference,
 }: {
   readonly repository: string;
   readonly image: ImageDetail;
   readonly detail: ReferenceDetail;
+  /** As a client writes it. */
+  readonly reference: string;
 }) {
+  const { view } = useSearch({ strict: false }) as RepositorySearch;
+  const navigate = useNavigate();
+  const name: ImageName = { repository, digest: image.digest };
+  const list = useRef<HTMLDivElement>(null);
+  const shown = VIEWS.find(([value]) => value === view)?.[0] ?? 'layers';
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the tab that is shown now is to be seen, also where not all fit
+  useEffect(() => {
+    const tab = list.current?.querySelector('[aria-selected=true]');
+    tab?.scrollIntoView({ block: 'nearest', inline: 'center' });
+  }, [shown]);
+  const open = (next: string | null): void => {
+    const search: RepositorySearch = {
+      reference: detail.reference,
+      ...(next === null || next === 'layers' ? {} : { view: next }),
+    };
+    void navigate({ to: '/r/$', params: { _splat: repository }, search, replace: true });
+  };
   return (
     <Stack>
       <Group gap="xs">
-        {image.platform !== '' && (
+        {image.platform !== '' && detail.images.length < 2 && (
           <Badge variant="light" radius="sm" tt="none">
             {image.platform}
           </Badge>
@@ -116,61 +187,43 @@ function Image({
           {image.createdAt === null ? '' : ` · created ${formatAgo(Date.parse(image.createdAt))}`}
         </Text>
       </Group>
-      <Tabs defaultValue="layers" keepMounted={false}>
-        <Tabs.List mb="md">
-          <Tabs.Tab value="layers">Layers</Tabs.Tab>
-          <Tabs.Tab value="files">Files</Tabs.Tab>
-          <Tabs.Tab value="config">Config</Tabs.Tab>
-          {detail.referrers.length > 0 && <Tabs.Tab value="referrers">Referrers</Tabs.Tab>}
+      <Tabs value={shown} onChange={open} keepMounted={false}>
+        <Tabs.List mb="md" className={classes['tabs'] ?? ''} ref={list}>
+          {VIEWS.map(([value, title]) => (
+            <Tabs.Tab value={value} key={value}>
+              {title}
+            </Tabs.Tab>
+          ))}
         </Tabs.List>
         <Tabs.Panel value="layers">
-          <Layers layers={image.layers} />
+          <ImageLayers image={image} name={name} />
         </Tabs.Panel>
         <Tabs.Panel value="files">
-          <FileTree repository={repository} layers={image.layers} />
+          <FileTree image={name} layers={image.layers} />
         </Tabs.Panel>
         <Tabs.Panel value="config">
-          <Config image={image} />
+          <ImageConfig image={image} />
         </Tabs.Panel>
-        <Tabs.Panel value="referrers">
-          <Referrers detail={detail} />
+        <Tabs.Panel value="dockerfile">
+          <ImageDockerfile name={name} index={detail.digest} />
+        </Tabs.Panel>
+        <AttachedPanels name={name} index={detail.digest} reference={reference} />
+        <Tabs.Panel value="family">
+          <ImageFamilyView name={name} />
         </Tabs.Panel>
       </Tabs>
     </Stack>
   );
 }
 
-function Referrers({ detail }: { readonly detail: ReferenceDetail }) {
-  return (
-    <Table aria-label="Referrers">
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th>Type</Table.Th>
-          <Table.Th>Digest</Table.Th>
-          <Table.Th ta="right">Size</Table.Th>
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {detail.referrers.map((referrer) => (
-          <Table.Tr key={referrer.digest}>
-            <Table.Td style={{ overflowWrap: 'anywhere' }}>{referrer.artifactType || 'artifact'}</Table.Td>
-            <Table.Td ff="monospace" fz="xs" title={referrer.digest}>
-              {shortDigest(referrer.digest)}
-            </Table.Td>
-            <Table.Td ta="right">{formatBytes(referrer.sizeBytes)}</Table.Td>
-          </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
-  );
-}
-
 /** What is no image: its parts by name and type. What they hold is known to the tool that pushed it. */
 function Artifact({
+  repository,
   image,
   type,
   detail,
 }: {
+  readonly repository: string;
   readonly image: ImageDetail;
   readonly type: string;
   readonly detail: ReferenceDetail;
@@ -207,99 +260,15 @@ function Artifact({
           ))}
         </Table.Tbody>
       </Table>
-      {detail.referrers.length > 0 && (
-        <>
-          <Title order={2} size="h4">
-            Referrers
-          </Title>
-          <Referrers detail={detail} />
-        </>
-      )}
+      <Title order={2} size="h4">
+        Referrers
+      </Title>
+      <AttachedList
+        name={{ repository, digest: image.digest }}
+        index={detail.digest}
+        label="Referrers"
+        empty={<Text c="dimmed">Nothing names this artifact as its subject.</Text>}
+      />
     </Stack>
-  );
-}
-
-function Layers({ layers }: { readonly layers: readonly LayerDetail[] }) {
-  if (layers.length === 0) return <Text c="dimmed">This image has no layers.</Text>;
-  const largest = Math.max(1, ...layers.map((layer) => layer.sizeBytes));
-  return (
-    <Table verticalSpacing="xs" aria-label="Layers" layout="fixed">
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th w={36}>#</Table.Th>
-          <Table.Th>Instruction</Table.Th>
-          <Table.Th w={110} ta="right">
-            Size
-          </Table.Th>
-          <Table.Th w={170} visibleFrom="sm">
-            Digest
-          </Table.Th>
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {layers.map((layer, index) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: the same instruction may stand there twice, and the order never changes
-          <Table.Tr key={index} data-layer={layer.digest ?? ''}>
-            <Table.Td c="dimmed">{index + 1}</Table.Td>
-            <Table.Td>
-              <div className={classes['command']}>
-                {formatCommand(layer.command) || '(the image does not say)'}
-              </div>
-              {layer.sizeBytes > 0 && (
-                <div
-                  className={classes['bar']}
-                  style={{ width: `${Math.max(1, (layer.sizeBytes / largest) * 100)}%` }}
-                  aria-hidden="true"
-                />
-              )}
-            </Table.Td>
-            <Table.Td ta="right">{layer.digest === null ? '–' : formatBytes(layer.sizeBytes)}</Table.Td>
-            <Table.Td visibleFrom="sm" ff="monospace" fz="xs" title={layer.digest ?? ''}>
-              {layer.digest === null ? '' : shortDigest(layer.digest)}
-            </Table.Td>
-          </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
-  );
-}
-
-function Config({ image }: { readonly image: ImageDetail }) {
-  const { config } = image;
-  const rows: readonly (readonly [string, readonly string[]])[] = [
-    ['Entrypoint', config.entrypoint.length === 0 ? [] : [JSON.stringify(config.entrypoint)]],
-    ['Command', config.cmd.length === 0 ? [] : [JSON.stringify(config.cmd)]],
-    ['User', config.user === '' ? ['root'] : [config.user]],
-    ['Working directory', [config.workingDir || '/']],
-    ['Environment', config.env],
-    ['Ports', config.exposedPorts],
-    ['Volumes', config.volumes],
-    ['Labels', Object.entries(config.labels).map(([key, value]) => `${key}=${value}`)],
-    ['Stop signal', config.stopSignal === '' ? [] : [config.stopSignal]],
-    ['Author', image.author === '' ? [] : [image.author]],
-  ];
-  return (
-    <Table aria-label="Config" verticalSpacing="sm">
-      <Table.Tbody>
-        {rows
-          .filter(([, values]) => values.length > 0)
-          .map(([name, values]) => (
-            <Table.Tr key={name}>
-              <Table.Th w={160} style={{ verticalAlign: 'top' }}>
-                {name}
-              </Table.Th>
-              <Table.Td>
-                <Stack gap={4} align="flex-start">
-                  {values.map((value) => (
-                    <Code key={value} style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
-                      {value}
-                    </Code>
-                  ))}
-                </Stack>
-              </Table.Td>
-            </Table.Tr>
-          ))}
-      </Table.Tbody>
-    </Table>
   );
 }

@@ -1,25 +1,21 @@
-import { Breadcrumbs, Group, SegmentedControl, Stack, Tabs, Text, Title } from '@mantine/core';
-import { useDebouncedValue } from '@mantine/hooks';
-import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Badge, Breadcrumbs, Button, Card, Group, Stack, Tabs, Text, Title } from '@mantine/core';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
-import { lazy, Suspense, useState } from 'react';
 import type { RepositoryDetail, TagSummary } from '#hub/protocol/index.ts';
-import { repositoryQuery, sessionQuery, tagsQuery } from '../api.ts';
+import { call, latestTagsQuery, repositoryQuery, sessionQuery } from '../api.ts';
 import { formatAgo, formatBytes, formatCount, plural } from '../format.ts';
+import { ClientSwitch, hubCommand, useClient } from '../parts/client.tsx';
 import { CopyLine } from '../parts/copy-line.tsx';
+import { StarIcon } from '../parts/icons.tsx';
 import classes from '../parts/parts.module.css';
+import { Readme } from '../parts/readme.tsx';
 import { VisibilityBadge } from '../parts/repository-table.tsx';
 import { QueryView } from '../parts/states.tsx';
+import { TagList } from '../parts/tag-list.tsx';
 import { TagTable } from '../parts/tag-table.tsx';
 import type { RepositorySearch } from '../router.tsx';
 import { ImageView } from './image.tsx';
 import { SettingsTab } from './settings.tsx';
-
-/** As many tags as one answer of the hub holds. */
-const SENT_AT_ONCE = 1000;
-
-/** Loaded when there is a README to show. */
-const Markdown = lazy(async () => ({ default: (await import('../parts/markdown.tsx')).Markdown }));
 
 /** A repository: General, Tags, Settings; or one of its tags. */
 export function RepositoryPage() {
@@ -49,6 +45,8 @@ function Repository({
   readonly tab: string;
 }) {
   const navigate = useNavigate();
+  const { data: session } = useQuery(sessionQuery);
+  const mayChange = session?.isReadOnly !== true;
   const open = (next: string | null) => {
     const search: RepositorySearch = next === 'tags' || next === 'settings' ? { tab: next } : {};
     void navigate({ to: '/r/$', params: { _splat: name }, search });
@@ -66,8 +64,18 @@ function Repository({
           {name}
         </Title>
         <VisibilityBadge visibility={detail.visibility} />
+        <Star detail={detail} name={name} />
       </Group>
       {detail.description !== '' && <Text style={{ overflowWrap: 'anywhere' }}>{detail.description}</Text>}
+      {detail.categories.length > 0 && (
+        <Group gap={6} role="list" aria-label="Categories">
+          {detail.categories.map((category) => (
+            <Badge key={category} variant="outline" color="gray" radius="sm" tt="none" role="listitem">
+              {category}
+            </Badge>
+          ))}
+        </Group>
+      )}
       <Text size="sm" c="dimmed">
         {detail.pushedAt === null ? 'Never pushed' : `Last pushed ${formatAgo(detail.pushedAt)}`} ·{' '}
         {formatBytes(detail.sizeBytes)} · {plural(detail.tags, 'tag')} · {plural(detail.pulls, 'pull')}
@@ -82,7 +90,7 @@ function Repository({
           <General detail={detail} name={name} />
         </Tabs.Panel>
         <Tabs.Panel value="tags">
-          <Tags name={name} total={detail.tags} canDelete={detail.rights.includes('delete')} />
+          <TagList repository={name} canDelete={mayChange && detail.rights.includes('delete')} />
         </Tabs.Panel>
         <Tabs.Panel value="settings">
           <SettingsTab detail={detail} name={name} />
@@ -92,38 +100,79 @@ function Repository({
   );
 }
 
-function General({ detail, name }: { readonly detail: RepositoryDetail; readonly name: string }) {
-  const tags = useQuery(tagsQuery(name));
+function Star({ detail, name }: { readonly detail: RepositoryDetail; readonly name: string }) {
+  const client = useQueryClient();
+  const { data: session } = useQuery(sessionQuery);
+  const toggle = useMutation({
+    mutationFn: () => call<RepositoryDetail>(detail.isStarred ? 'DELETE' : 'PUT', `/api/stars/${name}`, {}),
+    onSuccess: (changed) => client.setQueryData(['repository', name], changed),
+  });
+  const isGuest = session?.account == null;
   return (
-    <Stack gap="lg">
-      <Commands detail={detail} name={name} latest={tags.data?.[0]} />
-      <QueryView query={tags}>
-        {(list) =>
-          list.length === 0 ? (
-            <Text c="dimmed" role="status">
-              No tags yet. This page shows the first one as soon as it is pushed.
-            </Text>
+    <Button
+      variant="default"
+      size="xs"
+      leftSection={<StarIcon isFilled={detail.isStarred} />}
+      aria-pressed={detail.isStarred}
+      aria-label={`Star, ${plural(detail.stars, 'star')}`}
+      disabled={isGuest}
+      title={isGuest ? 'Sign in to give a star' : ''}
+      onClick={() => toggle.mutate()}
+    >
+      {formatCount(detail.stars)}
+    </Button>
+  );
+}
+
+function General({ detail, name }: { readonly detail: RepositoryDetail; readonly name: string }) {
+  const latest = useQuery(latestTagsQuery(name));
+  const open = useNavigate();
+  return (
+    <Stack gap="xl">
+      <Commands detail={detail} name={name} latest={latest.data?.tags[0]} />
+      <QueryView query={latest}>
+        {({ tags, total }) =>
+          tags.length === 0 ? (
+            <Waiting mayPush={detail.rights.includes('push')} />
           ) : (
             <Stack gap="xs">
               <Title order={2} size="h4">
                 Latest tags
               </Title>
-              <TagTable repository={name} tags={list.slice(0, 5)} canDelete={false} />
+              <TagTable repository={name} tags={tags} />
+              {total > tags.length && (
+                <Group>
+                  <Button
+                    variant="default"
+                    size="xs"
+                    onClick={() =>
+                      void open({ to: '/r/$', params: { _splat: name }, search: { tab: 'tags' } })
+                    }
+                  >
+                    All {plural(total, 'tag')}
+                  </Button>
+                </Group>
+              )}
             </Stack>
           )
         }
       </QueryView>
-      {detail.readme !== '' && (
-        <Stack gap="xs">
-          <Title order={2} size="h4">
-            README
-          </Title>
-          <Suspense fallback={<Text c="dimmed">…</Text>}>
-            <Markdown text={detail.readme} />
-          </Suspense>
-        </Stack>
-      )}
+      <Readme detail={detail} name={name} />
     </Stack>
+  );
+}
+
+/** Nothing was pushed yet: the page says so, and that it watches. */
+function Waiting({ mayPush }: { readonly mayPush: boolean }) {
+  return (
+    <Card withBorder p="lg" role="status">
+      <Group wrap="nowrap">
+        {mayPush && <span className={classes['pulse']} aria-hidden="true" />}
+        <Text c="dimmed">
+          No tags yet.{mayPush && ' This page shows the first one as soon as it is pushed.'}
+        </Text>
+      </Group>
+    </Card>
   );
 }
 
@@ -137,35 +186,32 @@ function Commands({
   readonly latest: TagSummary | undefined;
 }) {
   const { data: session } = useQuery(sessionQuery);
-  const [client, setClient] = useState('docker');
-  const host = session?.registryHost ?? '';
+  const [client] = useClient();
+  const target = `${session?.registryHost ?? ''}/${name}`;
+  const next = latest === undefined ? 'tagname' : nextTag(latest.name);
   return (
     <Stack gap="xs">
       <Group justify="space-between">
         <Title order={2} size="h4">
           Commands
         </Title>
-        <SegmentedControl
-          size="xs"
-          data={['docker', 'podman', 'slipway']}
-          value={client}
-          onChange={setClient}
-          aria-label="Client"
-        />
+        <ClientSwitch />
       </Group>
-      {detail.rights.includes('push') && (
-        <>
-          <Text size="sm">Push a new tag:</Text>
-          <CopyLine
-            text={`${client} push ${host}/${name}:${latest === undefined ? 'tagname' : nextTag(latest.name)}`}
-            label="the push command"
-          />
-        </>
-      )}
       {latest !== undefined && (
         <>
-          <Text size="sm">Pull:</Text>
-          <CopyLine text={`${client} pull ${host}/${name}:${latest.name}`} label="the pull command" />
+          <Text size="sm">Pull the latest tag:</Text>
+          <CopyLine text={hubCommand(client, 'pull', `${target}:${latest.name}`)} label="the pull command" />
+        </>
+      )}
+      {detail.rights.includes('push') && (
+        <>
+          <Text size="sm">
+            {latest === undefined
+              ? "Give your local image this repository's name, then push it:"
+              : 'Name a local image after this repository, then push it as a new tag:'}
+          </Text>
+          <CopyLine text={`${client} tag local-image:tagname ${target}:${next}`} label="the tag command" />
+          <CopyLine text={hubCommand(client, 'push', `${target}:${next}`)} label="the push command" />
         </>
       )}
     </Stack>
@@ -176,44 +222,4 @@ function Commands({
 function nextTag(tag: string): string {
   const match = /^(.*?)(\d+)$/.exec(tag);
   return match === null ? tag : `${match[1]}${Number(match[2]) + 1}`;
-}
-
-function Tags({
-  name,
-  total,
-  canDelete,
-}: {
-  readonly name: string;
-  readonly total: number;
-  readonly canDelete: boolean;
-}) {
-  const [text, setText] = useState('');
-  const [searched] = useDebouncedValue(text, 250);
-  // What the hub sends at once is enough to filter here; beyond that it is asked.
-  const isPartial = total > SENT_AT_ONCE;
-  const tags = useQuery({
-    ...tagsQuery(name, isPartial ? searched : ''),
-    placeholderData: keepPreviousData,
-  });
-  if (total === 0 && tags.data?.length === 0) return <Text c="dimmed">No tags yet.</Text>;
-  return (
-    <QueryView query={tags}>
-      {(list) => (
-        <Stack>
-          {isPartial && (
-            <Text size="sm" c="dimmed">
-              This repository has {formatCount(total)} tags. The newest {formatCount(SENT_AT_ONCE)} are
-              listed; filter by name to find the others.
-            </Text>
-          )}
-          <TagTable
-            repository={name}
-            tags={list}
-            canDelete={canDelete}
-            filter={{ text, onChange: setText }}
-          />
-        </Stack>
-      )}
-    </QueryView>
-  );
 }

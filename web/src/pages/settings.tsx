@@ -1,45 +1,40 @@
-import { Button, Card, Group, Modal, Stack, Switch, Text, Textarea, TextInput, Title } from '@mantine/core';
+import { Button, Card, Group, MultiSelect, Stack, Text, TextInput, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { useState } from 'react';
-import type { RepositoryDetail, UpdateRepositoryRequest } from '#hub/protocol/index.ts';
+import { type ReactNode, useState } from 'react';
+import { CATEGORIES, type RepositoryDetail } from '#hub/protocol/index.ts';
 import { call } from '../api.ts';
-import { FormError, fieldError } from '../parts/states.tsx';
+import { ConfirmByName, Effect } from '../parts/confirm.tsx';
+import { MoveRepository } from '../parts/move-repository.tsx';
+import { useUpdateRepository } from '../parts/repository-update.ts';
+import { Retention } from '../parts/retention.tsx';
+import { FormError, fieldError, Saved } from '../parts/states.tsx';
+import { TagRules } from '../parts/tag-rules.tsx';
 
 interface SettingsProps {
   readonly detail: RepositoryDetail;
   readonly name: string;
 }
 
-function useUpdate(name: string, onDone: () => void = () => {}) {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (body: UpdateRepositoryRequest) =>
-      call<RepositoryDetail>('PATCH', `/api/repositories/${name}`, body),
-    onSuccess: async () => {
-      await client.invalidateQueries({ queryKey: ['repository', name] });
-      onDone();
-    },
-  });
-}
-
-/** Description, visibility, immutable tags, deletion. */
+/** What the owner decides: texts, tags that stay and tags that go, who sees it, its name, its end. */
 export function SettingsTab({ detail, name }: SettingsProps) {
   return (
-    <Stack gap="lg" maw={720}>
-      <Texts detail={detail} name={name} />
-      <Tags detail={detail} name={name} />
+    <Stack gap="lg" maw={820}>
+      <About detail={detail} name={name} />
+      <TagRules detail={detail} name={name} />
+      <Retention name={name} />
       <Visibility detail={detail} name={name} />
-      <Removal name={name} />
+      <MoveRepository detail={detail} name={name} />
+      <Removal detail={detail} name={name} />
     </Stack>
   );
 }
 
-function Texts({ detail, name }: SettingsProps) {
+function About({ detail, name }: SettingsProps) {
   const [description, setDescription] = useState(detail.description);
-  const [readme, setReadme] = useState(detail.readme);
-  const update = useUpdate(name);
+  const [categories, setCategories] = useState<string[]>([...detail.categories]);
+  const update = useUpdateRepository(name);
   return (
     <Card withBorder>
       <Stack>
@@ -48,157 +43,134 @@ function Texts({ detail, name }: SettingsProps) {
         </Title>
         <TextInput
           label="Short description"
+          description={`${description.length} of 100 characters`}
           value={description}
           maxLength={100}
           onChange={(event) => setDescription(event.currentTarget.value)}
           error={fieldError(update.error, 'description')}
         />
-        <Textarea
-          label="README (Markdown)"
-          value={readme}
-          onChange={(event) => setReadme(event.currentTarget.value)}
-          autosize
-          minRows={3}
-          maxRows={16}
-          error={fieldError(update.error, 'readme')}
+        <MultiSelect
+          label="Categories"
+          description="Up to three, to be found by"
+          placeholder={categories.length === 0 ? 'None' : ''}
+          data={[...CATEGORIES]}
+          value={categories}
+          onChange={setCategories}
+          maxValues={3}
+          searchable
+          clearable
+          error={fieldError(update.error, 'categories')}
         />
-        <FormError error={update.error} fields={['description', 'readme']} />
+        <FormError error={update.error} fields={['description', 'categories']} />
         <Group>
-          <Button onClick={() => update.mutate({ description, readme })} loading={update.isPending}>
+          <Button onClick={() => update.mutate({ description, categories })} loading={update.isPending}>
             Save
           </Button>
-          {update.isSuccess && (
-            <Text size="sm" c="teal" role="status">
-              Saved
-            </Text>
-          )}
+          <Saved isShown={update.isSuccess} />
         </Group>
       </Stack>
     </Card>
   );
 }
 
-function Tags({ detail, name }: SettingsProps) {
-  const update = useUpdate(name);
+/** A card with one button that opens a dialog. */
+function Section({
+  title,
+  text,
+  button,
+}: {
+  readonly title: string;
+  readonly text: string;
+  readonly button: ReactNode;
+}) {
   return (
-    <Card withBorder>
-      <Stack>
+    <Group justify="space-between">
+      <Stack gap={2}>
         <Title order={2} size="h4">
-          Tags
+          {title}
         </Title>
-        <Switch
-          label="Immutable tags"
-          description="A tag that was pushed cannot be moved to another image; it can still be deleted."
-          checked={detail.tagMutability === 'immutable'}
-          disabled={update.isPending}
-          onChange={(event) =>
-            update.mutate({ tagMutability: event.currentTarget.checked ? 'immutable' : 'mutable' })
-          }
-        />
-        <FormError error={update.error} fields={[]} />
+        <Text size="sm">{text}</Text>
       </Stack>
-    </Card>
+      {button}
+    </Group>
   );
 }
 
 function Visibility({ detail, name }: SettingsProps) {
   const [isOpen, dialog] = useDisclosure(false);
-  const [confirm, setConfirm] = useState('');
   const next = detail.visibility === 'public' ? 'private' : 'public';
-  const close = () => {
-    setConfirm('');
-    dialog.close();
-  };
-  const update = useUpdate(name, close);
-  const effect =
-    next === 'public'
-      ? 'Everybody will be able to see and pull it.'
-      : 'Only you will be able to see and pull it.';
+  const update = useUpdateRepository(name, dialog.close);
   return (
     <Card withBorder>
-      <Group justify="space-between">
-        <Stack gap={2}>
-          <Title order={2} size="h4">
-            Visibility
-          </Title>
-          <Text size="sm">This repository is {detail.visibility}.</Text>
-        </Stack>
-        <Button variant="default" onClick={dialog.open}>
-          Make it {next}
-        </Button>
-      </Group>
-      <Modal opened={isOpen} onClose={close} title={`Make ${name} ${next}?`}>
-        <Stack>
-          <Text size="sm">{effect}</Text>
-          <TextInput
-            label={`Type ${name} to confirm`}
-            value={confirm}
-            onChange={(event) => setConfirm(event.currentTarget.value)}
-            error={fieldError(update.error, 'confirm')}
-            data-autofocus
-          />
-          <Group justify="flex-end">
-            <Button
-              disabled={confirm !== name}
-              loading={update.isPending}
-              onClick={() => update.mutate({ visibility: next, confirm })}
-            >
-              Make it {next}
-            </Button>
-          </Group>
-        </Stack>
-      </Modal>
+      <Section
+        title="Visibility"
+        text={`This repository is ${detail.visibility}.`}
+        button={
+          <Button variant="default" onClick={dialog.open}>
+            Make it {next}
+          </Button>
+        }
+      />
+      <ConfirmByName
+        key={next}
+        isOpen={isOpen}
+        onClose={dialog.close}
+        title={`Make ${name} ${next}?`}
+        name={name}
+        action={`Make it ${next}`}
+        isPending={update.isPending}
+        error={update.error}
+        onConfirm={(confirm) => update.mutate({ visibility: next, confirm })}
+      >
+        <Effect>
+          {next === 'public'
+            ? 'Everybody will be able to see and pull it, also without an account. Who has pulled it keeps what they have.'
+            : 'Only you will be able to see and pull it. For everybody else it does not exist any more.'}
+        </Effect>
+      </ConfirmByName>
     </Card>
   );
 }
 
-function Removal({ name }: { readonly name: string }) {
+function Removal({ detail, name }: SettingsProps) {
   const client = useQueryClient();
   const navigate = useNavigate();
   const [isOpen, dialog] = useDisclosure(false);
-  const [confirm, setConfirm] = useState('');
   const remove = useMutation({
-    mutationFn: () => call('DELETE', `/api/repositories/${name}`, { confirm }),
+    mutationFn: (confirm: string) => call('DELETE', `/api/repositories/${name}`, { confirm }),
     onSuccess: async () => {
       await navigate({ to: '/' });
       await client.invalidateQueries();
     },
   });
+  const count = detail.tags === 1 ? 'Its tag' : `All ${detail.tags} tags`;
   return (
     <Card withBorder>
-      <Group justify="space-between">
-        <Stack gap={2}>
-          <Title order={2} size="h4">
+      <Section
+        title="Delete repository"
+        text="Its tags and images are gone for good."
+        button={
+          <Button color="red" variant="light" onClick={dialog.open}>
             Delete repository
-          </Title>
-          <Text size="sm">Its tags and images are gone for good.</Text>
-        </Stack>
-        <Button color="red" variant="light" onClick={dialog.open}>
-          Delete repository
-        </Button>
-      </Group>
-      <Modal opened={isOpen} onClose={dialog.close} title={`Delete ${name}?`}>
-        <Stack>
-          <TextInput
-            label={`Type ${name} to confirm`}
-            value={confirm}
-            onChange={(event) => setConfirm(event.currentTarget.value)}
-            error={fieldError(remove.error, 'confirm')}
-            data-autofocus
-          />
-          <FormError error={remove.error} fields={['confirm']} />
-          <Group justify="flex-end">
-            <Button
-              color="red"
-              disabled={confirm !== name}
-              loading={remove.isPending}
-              onClick={() => remove.mutate()}
-            >
-              Delete repository forever
-            </Button>
-          </Group>
-        </Stack>
-      </Modal>
+          </Button>
+        }
+      />
+      <ConfirmByName
+        isOpen={isOpen}
+        onClose={dialog.close}
+        title={`Delete ${name}?`}
+        name={name}
+        action="Delete repository forever"
+        color="red"
+        isPending={remove.isPending}
+        error={remove.error}
+        onConfirm={(confirm) => remove.mutate(confirm)}
+      >
+        <Effect>
+          {detail.tags === 0 ? 'It has no tags.' : `${count} and every image go with it.`} Nobody can pull
+          them any more, and nothing brings them back.
+        </Effect>
+      </ConfirmByName>
     </Card>
   );
 }

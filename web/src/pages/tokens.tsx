@@ -1,39 +1,15 @@
-import {
-  Alert,
-  Badge,
-  Button,
-  Card,
-  Group,
-  Modal,
-  MultiSelect,
-  Select,
-  Stack,
-  Table,
-  Text,
-  TextInput,
-  Title,
-} from '@mantine/core';
+import { Alert, Badge, Button, Card, Group, Modal, Stack, Table, Text, Title } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Navigate } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
-import type { AccessToken, Account, CreatedToken, TokenScope } from '#hub/protocol/index.ts';
-import { call, repositoriesQuery, sessionQuery, tokensQuery } from '../api.ts';
+import { useState } from 'react';
+import type { AccessToken, Account, CreatedToken } from '#hub/protocol/index.ts';
+import { call, sessionQuery, tokensQuery } from '../api.ts';
 import { formatAgo, formatTime } from '../format.ts';
+import { type Client, ClientSwitch, hubCommand, useClient } from '../parts/client.tsx';
 import { CopyLine } from '../parts/copy-line.tsx';
-import { FormError, fieldError, QueryView } from '../parts/states.tsx';
-
-const SCOPES: readonly { readonly value: TokenScope; readonly label: string }[] = [
-  { value: 'read', label: 'Read: pull' },
-  { value: 'write', label: 'Read & write: pull and push' },
-  { value: 'delete', label: 'Read, write & delete' },
-];
-const EXPIRY = [
-  { value: '30', label: '30 days' },
-  { value: '90', label: '90 days' },
-  { value: '365', label: 'One year' },
-  { value: '', label: 'No end' },
-];
+import { FormError, QueryView } from '../parts/states.tsx';
+import { SCOPES, TokenForm } from '../parts/token-form.tsx';
 
 /** Personal access tokens: list, create, switch off, delete. */
 export function TokensPage() {
@@ -68,22 +44,12 @@ function Tokens({ account, host }: { readonly account: Account; readonly host: s
         back at any time.
       </Text>
       {created !== undefined && (
-        <Alert
-          color="teal"
-          title="Copy the token now: it is not shown again"
-          withCloseButton
-          closeButtonLabel="Done"
-          onClose={() => setCreated(undefined)}
-        >
-          <Stack gap="xs">
-            <CopyLine text={created.secret} label="the token" />
-            <Text size="sm">Sign in with it:</Text>
-            <CopyLine
-              text={`echo ${created.secret} | docker login -u ${account.username} --password-stdin ${host}`}
-              label="the login command"
-            />
-          </Stack>
-        </Alert>
+        <Created
+          created={created}
+          username={account.username}
+          host={host}
+          onDone={() => setCreated(undefined)}
+        />
       )}
       <QueryView query={tokens}>
         {(list) =>
@@ -91,7 +57,7 @@ function Tokens({ account, host }: { readonly account: Account; readonly host: s
         }
       </QueryView>
       <Modal opened={isCreating} onClose={creating.close} title="Create token">
-        <CreateToken
+        <TokenForm
           account={account}
           onCreated={(token) => {
             setCreated(token);
@@ -103,6 +69,43 @@ function Tokens({ account, host }: { readonly account: Account; readonly host: s
   );
 }
 
+interface CreatedProps {
+  readonly created: CreatedToken;
+  readonly username: string;
+  readonly host: string;
+  readonly onDone: () => void;
+}
+
+/** The secret, this once, and the line that signs in with it. */
+function Created({ created, username, host, onDone }: CreatedProps) {
+  const [client] = useClient();
+  return (
+    <Alert
+      color="teal"
+      title="Copy the token now: it is not shown again"
+      withCloseButton
+      closeButtonLabel="Done"
+      onClose={onDone}
+    >
+      <Stack gap="xs">
+        <CopyLine text={created.secret} label="the token" />
+        <Group justify="space-between">
+          <Text size="sm">Sign in with it:</Text>
+          <ClientSwitch />
+        </Group>
+        <CopyLine text={loginLine(client, created.secret, username, host)} label="the login command" />
+        <Text size="xs" c="dimmed">
+          The command holds the token: in a shell that keeps a history, begin it with a space.
+        </Text>
+      </Stack>
+    </Alert>
+  );
+}
+
+function loginLine(client: Client, secret: string, username: string, host: string): string {
+  return `echo ${secret} | ${hubCommand(client, 'login', `-u ${username} --password-stdin ${host}`)}`;
+}
+
 function TokenTable({ tokens }: { readonly tokens: readonly AccessToken[] }) {
   const client = useQueryClient();
   const refresh = () => client.invalidateQueries({ queryKey: ['tokens'] });
@@ -111,12 +114,10 @@ function TokenTable({ tokens }: { readonly tokens: readonly AccessToken[] }) {
       call('PATCH', `/api/tokens/${token.id}`, { isActive: !token.isActive }),
     onSuccess: refresh,
   });
-  const remove = useMutation({
-    mutationFn: (token: AccessToken) => call('DELETE', `/api/tokens/${token.id}`),
-    onSuccess: refresh,
-  });
+  const [doomed, setDoomed] = useState<AccessToken>();
   return (
     <Stack gap="sm">
+      <FormError error={toggle.error} fields={[]} />
       {tokens.map((token) => (
         <Card key={token.id} withBorder padding="md">
           <Group justify="space-between" align="flex-start">
@@ -152,14 +153,51 @@ function TokenTable({ tokens }: { readonly tokens: readonly AccessToken[] }) {
               <Button variant="default" size="xs" onClick={() => toggle.mutate(token)}>
                 {token.isActive ? 'Switch off' : 'Switch on'}
               </Button>
-              <Button variant="light" color="red" size="xs" onClick={() => remove.mutate(token)}>
+              <Button variant="light" color="red" size="xs" onClick={() => setDoomed(token)}>
                 Delete
               </Button>
             </Group>
           </Group>
         </Card>
       ))}
+      <DeleteToken token={doomed} onClose={() => setDoomed(undefined)} />
     </Stack>
+  );
+}
+
+function DeleteToken({
+  token,
+  onClose,
+}: {
+  readonly token: AccessToken | undefined;
+  readonly onClose: () => void;
+}) {
+  const client = useQueryClient();
+  const remove = useMutation({
+    mutationFn: () => call('DELETE', `/api/tokens/${token?.id}`),
+    onSuccess: async () => {
+      await client.invalidateQueries({ queryKey: ['tokens'] });
+      onClose();
+    },
+  });
+  return (
+    <Modal opened={token !== undefined} onClose={onClose} title={`Delete “${token?.description}”?`}>
+      <Stack>
+        <Text size="sm">
+          Whatever signs in with it cannot pull or push any more, from now on. Switched off, it could be
+          switched on again.
+        </Text>
+        <FormError error={remove.error} fields={[]} />
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose} data-autofocus>
+            Keep it
+          </Button>
+          <Button color="red" loading={remove.isPending} onClick={() => remove.mutate()}>
+            Delete token
+          </Button>
+        </Group>
+      </Stack>
+    </Modal>
   );
 }
 
@@ -189,80 +227,5 @@ function TokenState({ token }: { readonly token: AccessToken }) {
     <Badge variant="light" color="gray" radius="sm">
       off
     </Badge>
-  );
-}
-
-function CreateToken({
-  account,
-  onCreated,
-}: {
-  readonly account: Account;
-  readonly onCreated: (token: CreatedToken) => void;
-}) {
-  const client = useQueryClient();
-  const repositories = useQuery(repositoriesQuery({ namespace: account.username }));
-  const [description, setDescription] = useState('');
-  const [scope, setScope] = useState<TokenScope>('read');
-  const [days, setDays] = useState('90');
-  const [limited, setLimited] = useState<string[]>([]);
-  const mutation = useMutation({
-    mutationFn: () =>
-      call<CreatedToken>('POST', '/api/tokens', {
-        description,
-        scope,
-        repositories: limited,
-        expiresInDays: days === '' ? null : Number(days),
-      }),
-    onSuccess: async (token) => {
-      await client.invalidateQueries({ queryKey: ['tokens'] });
-      onCreated(token);
-    },
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    mutation.mutate();
-  };
-  const names = (repositories.data ?? []).map((repository) => `${repository.namespace}/${repository.name}`);
-  return (
-    <form onSubmit={submit}>
-      <Stack>
-        <FormError error={mutation.error} fields={['description']} />
-        <TextInput
-          label="What is it for?"
-          placeholder="CI of the web shop"
-          value={description}
-          onChange={(event) => setDescription(event.currentTarget.value)}
-          error={fieldError(mutation.error, 'description')}
-          required
-          data-autofocus
-        />
-        <Select
-          label="It may"
-          data={SCOPES}
-          value={scope}
-          onChange={(value) => setScope((value ?? 'read') as TokenScope)}
-          allowDeselect={false}
-        />
-        <MultiSelect
-          label="In repositories"
-          placeholder={limited.length === 0 ? 'All' : ''}
-          data={names}
-          value={limited}
-          onChange={setLimited}
-          searchable
-          clearable
-        />
-        <Select
-          label="It ends after"
-          data={EXPIRY}
-          value={days}
-          onChange={(value) => setDays(value ?? '')}
-          allowDeselect={false}
-        />
-        <Button type="submit" loading={mutation.isPending}>
-          Create token
-        </Button>
-      </Stack>
-    </form>
   );
 }

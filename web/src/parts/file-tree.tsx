@@ -1,124 +1,409 @@
-import { Badge, Group, Select, Stack, Table, Text, TextInput } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
-import type { LayerDetail, LayerFile, LayerFiles } from '#hub/protocol/index.ts';
-import { filesQuery } from '../api.ts';
-import { formatBytes, formatCommand } from '../format.ts';
-import { QueryView } from './states.tsx';
+import {
+  Badge,
+  Group,
+  Loader,
+  Select,
+  Stack,
+  Table,
+  Text,
+  TextInput,
+  UnstyledButton,
+  useMatches,
+} from '@mantine/core';
+import { useDebouncedValue } from '@mantine/hooks';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { type ReactNode, useState } from 'react';
+import type { FileEntry, FileListing, LayerDetail } from '#hub/protocol/index.ts';
+import { formatBytes, formatCount, formatMode, formatOwner, formatTime } from '../format.ts';
+import { type ImageName, treeQuery } from '../image-api.ts';
+import { FilePreviewModal } from './file-preview.tsx';
+import classes from './files.module.css';
+import { IndexedView, Problems } from './indexed.tsx';
+import { Failure } from './states.tsx';
 
-const SHOWN = 500;
 const KINDS: Readonly<Record<string, string>> = {
-  d: 'folder',
-  l: 'link',
   h: 'hard link',
   c: 'device',
   b: 'device',
   p: 'pipe',
-  w: 'deleted',
-  o: 'folder replaced',
+  w: 'deleted here',
+  o: 'emptied here',
 };
+const MERGED = '';
+const SEARCH_MS = 250;
 
-/** The files of one layer, largest first, filtered by part of the path. */
+/** What every row of a tree needs. */
+interface TreeContext {
+  readonly image: ImageName;
+  readonly layer: string;
+  readonly open: ReadonlySet<string>;
+  readonly onToggle: (path: string) => void;
+  readonly onShow: (path: string) => void;
+}
+
+/** The files of an image, all layers over one another or one by itself: a tree, a search, and a look into files. */
 export function FileTree({
-  repository,
+  image,
   layers,
 }: {
-  readonly repository: string;
+  readonly image: ImageName;
   readonly layers: readonly LayerDetail[];
 }) {
-  const real = layers.filter((layer) => layer.digest !== null);
-  const [digest, setDigest] = useState(real.at(-1)?.digest ?? '');
+  const [layer, setLayer] = useState(MERGED);
+  const [text, setText] = useState('');
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const [shown, setShown] = useState<string>();
+  const [wanted] = useDebouncedValue(text.trim(), SEARCH_MS);
+  const real = layers.filter((each) => each.position !== null);
   if (real.length === 0) return <Text c="dimmed">This image has no layers.</Text>;
-  const options = [
-    ...new Map(
-      real.map((layer, index) => [
-        layer.digest ?? '',
-        {
-          value: layer.digest ?? '',
-          label: `${index + 1}: ${formatCommand(layer.command).slice(0, 80) || layer.digest}`,
-        },
-      ]),
-    ).values(),
-  ];
+  const context: TreeContext = {
+    image,
+    layer,
+    open,
+    onShow: setShown,
+    onToggle: (path) => {
+      const next = new Set(open);
+      if (!next.delete(path)) next.add(path);
+      setOpen(next);
+    },
+  };
   return (
     <Stack>
-      <Select
-        label="Layer"
-        data={options}
-        value={digest}
-        onChange={(value) => setDigest(value ?? digest)}
-        allowDeselect={false}
-      />
-      <Files key={digest} repository={repository} digest={digest} />
+      <Group align="flex-end" gap="md">
+        <Select
+          label="Show"
+          data={viewsOf(real)}
+          value={layer}
+          onChange={(value) => setLayer(value ?? MERGED)}
+          allowDeselect={false}
+          className={classes['view'] ?? ''}
+          comboboxProps={{ transitionProps: { duration: 0 } }}
+        />
+        <TextInput
+          label="Find"
+          placeholder="part of a path"
+          value={text}
+          onChange={(event) => setText(event.currentTarget.value)}
+          className={classes['search'] ?? ''}
+          maxLength={500}
+        />
+      </Group>
+      {wanted === '' ? (
+        <Tree context={context} />
+      ) : (
+        <Found
+          context={context}
+          text={wanted}
+          onOpen={(path) => {
+            setOpen(new Set([...open, ...foldersAbove(path), path]));
+            setText('');
+          }}
+        />
+      )}
+      <FilePreviewModal image={image} layer={layer} path={shown} onClose={() => setShown(undefined)} />
     </Stack>
   );
 }
 
-function Files({ repository, digest }: { readonly repository: string; readonly digest: string }) {
-  const files = useQuery(filesQuery(repository, digest));
-  return <QueryView query={files}>{(layer) => <FileTable layer={layer} />}</QueryView>;
+function viewsOf(layers: readonly LayerDetail[]) {
+  return [
+    { value: MERGED, label: 'All layers, as a container sees them' },
+    ...layers.map((layer) => ({
+      value: String(layer.position),
+      label: `Only layer ${(layer.position ?? 0) + 1}: ${layer.instruction.replace(/\s+/g, ' ').slice(0, 80) || layer.digest}`,
+    })),
+  ];
 }
 
-function FileTable({ layer }: { readonly layer: LayerFiles }) {
-  const [filter, setFilter] = useState('');
-  const found = layer.files.filter(([path]) => path.includes(filter));
-  const shown = [...found].sort(bySize).slice(0, SHOWN);
+/** `a`, `a/b` for `a/b/c`. */
+function foldersAbove(path: string): readonly string[] {
+  const names = path.split('/').slice(0, -1);
+  return names.map((_, at) => names.slice(0, at + 1).join('/'));
+}
+
+function Tree({ context }: { readonly context: TreeContext }) {
+  const root = useQuery({
+    ...treeQuery(context.image, { layer: context.layer }),
+    placeholderData: keepPreviousData,
+  });
   return (
-    <Stack gap="xs">
-      <TextInput
-        aria-label="Filter files"
-        placeholder="Filter by path"
-        value={filter}
-        onChange={(event) => setFilter(event.currentTarget.value)}
-        maw={360}
-      />
-      <Text size="sm" c="dimmed">
-        {found.length} entries{layer.isTruncated ? ' of the first 20000' : ''}
-        {found.length > shown.length ? `, the largest ${shown.length} are shown` : ', largest first'}
-      </Text>
-      <Table verticalSpacing={4} aria-label="Files" layout="fixed">
-        <Table.Tbody>
-          {shown.map((file) => (
-            <FileRow key={file[0]} file={file} />
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Stack>
+    <IndexedView query={root}>
+      {(listing) => (
+        <>
+          <Problems problems={listing.problems} />
+          {listing.total === 0 ? (
+            <Text c="dimmed">There are no files in it.</Text>
+          ) : (
+            <FileTable label="Files">
+              <Rows listing={listing} context={context} depth={0} />
+            </FileTable>
+          )}
+        </>
+      )}
+    </IndexedView>
   );
 }
 
-function FileRow({ file: [path, type, sizeBytes, mode, target] }: { readonly file: LayerFile }) {
-  const kind = KINDS[type];
+function FileTable({ label, children }: { readonly label: string; readonly children: ReactNode }) {
+  return (
+    <Table aria-label={label} layout="fixed" verticalSpacing={3} className={classes['files'] ?? ''}>
+      <Table.Thead>
+        <Table.Tr>
+          <Table.Th>Name</Table.Th>
+          <Table.Th w={92} ta="right">
+            Size
+          </Table.Th>
+          <Table.Th w={110} visibleFrom="sm">
+            Mode
+          </Table.Th>
+          <Table.Th w={110} visibleFrom="sm">
+            Owner
+          </Table.Th>
+          <Table.Th w={72} ta="right" visibleFrom="xs">
+            Layer
+          </Table.Th>
+        </Table.Tr>
+      </Table.Thead>
+      <Table.Tbody>{children}</Table.Tbody>
+    </Table>
+  );
+}
+
+function Rows({
+  listing,
+  context,
+  depth,
+}: {
+  readonly listing: FileListing;
+  readonly context: TreeContext;
+  readonly depth: number;
+}) {
+  return (
+    <>
+      {listing.entries.map((entry) => (
+        <EntryRows key={entry.path} entry={entry} context={context} depth={depth} />
+      ))}
+      {listing.total > listing.entries.length && (
+        <NoteRow depth={depth}>
+          The first {formatCount(listing.entries.length)} of {formatCount(listing.total)} are shown; the
+          search finds the others.
+        </NoteRow>
+      )}
+    </>
+  );
+}
+
+function EntryRows({
+  entry,
+  context,
+  depth,
+}: {
+  readonly entry: FileEntry;
+  readonly context: TreeContext;
+  readonly depth: number;
+}) {
+  const isOpen = context.open.has(entry.path);
+  const name = entry.path.slice(entry.path.lastIndexOf('/') + 1);
+  return (
+    <>
+      <EntryRow
+        entry={entry}
+        name={name}
+        depth={depth}
+        isOpen={isOpen}
+        onClick={isFolder(entry) ? () => context.onToggle(entry.path) : () => context.onShow(entry.path)}
+      />
+      {isOpen && isFolder(entry) && <Folder path={entry.path} context={context} depth={depth + 1} />}
+    </>
+  );
+}
+
+function Folder({
+  path,
+  context,
+  depth,
+}: {
+  readonly path: string;
+  readonly context: TreeContext;
+  readonly depth: number;
+}) {
+  const folder = useQuery(treeQuery(context.image, { layer: context.layer, path }));
+  if (folder.error !== null)
+    return (
+      <NoteRow depth={depth}>
+        <Failure error={folder.error} onRetry={() => void folder.refetch()} />
+      </NoteRow>
+    );
+  if (folder.data?.state !== 'ready')
+    return (
+      <NoteRow depth={depth}>
+        <Loader size="xs" aria-label="Loading" />
+      </NoteRow>
+    );
+  if (folder.data.total === 0) return <NoteRow depth={depth}>empty</NoteRow>;
+  return <Rows listing={folder.data} context={context} depth={depth} />;
+}
+
+function NoteRow({ depth, children }: { readonly depth: number; readonly children: ReactNode }) {
+  const columns = useMatches({ base: 2, xs: 3, sm: 5 });
   return (
     <Table.Tr>
-      <Table.Td ff="monospace" fz="xs" style={{ overflowWrap: 'anywhere' }}>
-        <Group gap="xs" wrap="nowrap">
-          <span>
-            {path}
-            {target === undefined ? '' : ` → ${target}`}
-          </span>
-          {kind !== undefined && (
-            <Badge
-              size="xs"
-              variant="light"
-              color={type === 'w' || type === 'o' ? 'red' : 'gray'}
-              radius="sm"
-            >
-              {kind}
-            </Badge>
-          )}
-        </Group>
-      </Table.Td>
-      <Table.Td w={70} ff="monospace" fz="xs" visibleFrom="sm">
-        {mode}
-      </Table.Td>
-      <Table.Td w={90} ta="right" fz="sm">
-        {type === 'f' ? formatBytes(sizeBytes) : ''}
+      <Table.Td colSpan={columns} c="dimmed" fz="sm">
+        <div className={classes['note']} style={{ paddingLeft: indent(depth) }}>
+          {children}
+        </div>
       </Table.Td>
     </Table.Tr>
   );
 }
 
-function bySize(a: LayerFile, b: LayerFile): number {
-  return b[2] - a[2] || (a[0] < b[0] ? -1 : 1);
+function Found({
+  context,
+  text,
+  onOpen,
+}: {
+  readonly context: TreeContext;
+  readonly text: string;
+  readonly onOpen: (path: string) => void;
+}) {
+  const found = useQuery({
+    ...treeQuery(context.image, { layer: context.layer, text }),
+    placeholderData: keepPreviousData,
+  });
+  return (
+    <IndexedView query={found}>
+      {(listing) => (
+        <Stack gap="xs">
+          <Problems problems={listing.problems} />
+          <Text size="sm" c="dimmed" role="status">
+            {formatCount(listing.total)} {listing.total === 1 ? 'match' : 'matches'}
+            {listing.total > listing.entries.length
+              ? `, of which ${formatCount(listing.entries.length)} are shown`
+              : ''}
+          </Text>
+          {listing.total > 0 && (
+            <FileTable label="Matches">
+              {listing.entries.map((entry) => (
+                <EntryRow
+                  key={entry.path}
+                  entry={entry}
+                  name={entry.path}
+                  depth={0}
+                  isOpen={undefined}
+                  onClick={() => (isFolder(entry) ? onOpen(entry.path) : context.onShow(entry.path))}
+                />
+              ))}
+            </FileTable>
+          )}
+        </Stack>
+      )}
+    </IndexedView>
+  );
+}
+
+function isFolder(entry: FileEntry): boolean {
+  return entry.type === 'd' || (entry.type === 'o' && entry.children > 0);
+}
+
+function indent(depth: number): number {
+  return Math.min(depth, 12) * 16;
+}
+
+/** One row; what has content or children is a button. `isOpen` is `undefined` where nothing unfolds. */
+function EntryRow({
+  entry,
+  name,
+  depth,
+  isOpen,
+  onClick,
+}: {
+  readonly entry: FileEntry;
+  readonly name: string;
+  readonly depth: number;
+  readonly isOpen: boolean | undefined;
+  readonly onClick: () => void;
+}) {
+  const folder = isFolder(entry);
+  const mode = formatMode(entry.type, entry.mode);
+  const owner = formatOwner(entry.uid, entry.gid);
+  const kind = KINDS[entry.type];
+  const isButton = folder || entry.type === 'f' || entry.type === 'l' || entry.type === 'h';
+  const label = (
+    <span className={classes['label']}>
+      <Icon type={folder ? (isOpen === true ? 'open' : 'closed') : entry.type} />
+      <span className={classes['text']}>
+        {name}
+        {entry.type === 'l' && <span className={classes['link']}> → {entry.link}</span>}
+        {entry.type === 'h' && (
+          <span className={classes['link']}> = /{entry.link.replace(/^\.?\//, '')}</span>
+        )}
+      </span>
+    </span>
+  );
+  const gone = entry.type === 'w' || entry.type === 'o';
+  return (
+    <Table.Tr data-path={entry.path}>
+      <Table.Td>
+        <Group gap={6} wrap="nowrap" style={{ paddingLeft: indent(depth) }}>
+          {isButton ? (
+            <UnstyledButton
+              className={classes['name'] ?? ''}
+              onClick={onClick}
+              {...(folder && isOpen !== undefined ? { 'aria-expanded': isOpen } : {})}
+            >
+              {label}
+            </UnstyledButton>
+          ) : (
+            <span className={gone ? classes['gone'] : ''}>{label}</span>
+          )}
+          {kind !== undefined && (
+            <Badge size="xs" variant="light" color={gone ? 'red' : 'gray'} radius="sm" tt="none" flex="none">
+              {kind}
+            </Badge>
+          )}
+        </Group>
+        <Text size="xs" c="dimmed" hiddenFrom="sm" ff="monospace" style={{ paddingLeft: indent(depth) + 20 }}>
+          {entry.type === 'w' ? '' : `${mode} ${owner}`}
+          <span className={classes['narrow']}> layer {entry.layer + 1}</span>
+        </Text>
+      </Table.Td>
+      <Table.Td ta="right" fz="sm" style={{ verticalAlign: 'top' }}>
+        {folder || entry.type === 'f' ? formatBytes(entry.sizeBytes) : ''}
+      </Table.Td>
+      <Table.Td ff="monospace" fz="xs" visibleFrom="sm" title={entry.mode.toString(8).padStart(4, '0')}>
+        {entry.type === 'w' ? '' : mode}
+      </Table.Td>
+      <Table.Td fz="sm" visibleFrom="sm" title={`user ${entry.uid}, group ${entry.gid}`}>
+        {entry.type === 'w' ? '' : owner}
+      </Table.Td>
+      <Table.Td ta="right" fz="sm" visibleFrom="xs" title={formatTime(entry.modifiedAt)}>
+        {entry.layer + 1}
+      </Table.Td>
+    </Table.Tr>
+  );
+}
+
+const PATHS: Readonly<Record<string, string>> = {
+  open: 'M2 5.500V3.500h4l1.500 1.500H14v1.500M2 5.500 3.200 13h9.600L14.500 6.500H4L3.200 13',
+  closed: 'M2 3.500h4l1.500 1.500H14v8H2z',
+  l: 'M6.500 9.500 12 4M8 3.500h4.500V8M6 4H3.500v8.500H12V10',
+  file: 'M4 2h5l3 3v9H4zM9 2v3h3',
+};
+
+function Icon({ type }: { readonly type: string }) {
+  return (
+    <svg
+      className={classes['icon']}
+      width="16"
+      height="16"
+      viewBox="0 0 16 16"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.2"
+      strokeLinejoin="round"
+      aria-hidden="true"
+    >
+      <path d={PATHS[type] ?? PATHS['file']} />
+    </svg>
+  );
 }

@@ -1,23 +1,24 @@
 import { Alert, Button, Center, Loader, Stack, Text, Title } from '@mantine/core';
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
 import { useLocation } from '@tanstack/react-router';
-import type { ReactNode } from 'react';
+import { type ReactNode, useEffect, useState } from 'react';
 import { ApiFailure, sessionQuery } from '../api.ts';
-import { sentence } from '../format.ts';
+import { plural, sentence } from '../format.ts';
 import { LinkButton } from './links.tsx';
+import classes from './parts.module.css';
 
 /** What a query has to show: loading, an error that says what to do, or its data. */
 export function QueryView<T>({
   query,
   children,
 }: {
-  readonly query: UseQueryResult<T>;
+  readonly query: Pick<UseQueryResult<T>, 'data' | 'error'> & { readonly refetch: () => Promise<unknown> };
   readonly children: (data: T) => ReactNode;
 }) {
   if (query.data !== undefined) return children(query.data);
   if (query.error !== null) return <Failure error={query.error} onRetry={() => void query.refetch()} />;
   return (
-    <Center mih={160} role="status" aria-label="Loading">
+    <Center mih={160} role="status" aria-label="Loading" className={classes['late'] ?? ''}>
       <Loader size="sm" />
     </Center>
   );
@@ -33,6 +34,8 @@ export function Failure({ error, onRetry }: { readonly error: Error; readonly on
         <ErrorText error={error} />
         {failure?.status === 401 ? (
           <SignInLink />
+        ) : failure?.retryAt !== undefined ? (
+          <Wait until={failure.retryAt} onRetry={onRetry} />
         ) : (
           onRetry && (
             <Button variant="default" size="xs" onClick={onRetry}>
@@ -45,6 +48,26 @@ export function Failure({ error, onRetry }: { readonly error: Error; readonly on
   );
 }
 
+/** Counts down to when the hub answers again, and then asks it. */
+function Wait({ until, onRetry }: { readonly until: number; readonly onRetry: (() => void) | undefined }) {
+  const [now, setNow] = useState(Date.now);
+  const seconds = Math.ceil((until - now) / 1000);
+  useEffect(() => {
+    if (seconds <= 0) {
+      onRetry?.();
+      return;
+    }
+    const timer = setTimeout(() => setNow(Date.now()), 1000);
+    return () => clearTimeout(timer);
+  }, [seconds, onRetry]);
+  if (seconds <= 0) return <Text size="sm">You can go on now.</Text>;
+  return (
+    <Text size="sm">
+      {onRetry === undefined ? 'Try again in' : 'This page asks again in'} {plural(seconds, 'second')}.
+    </Text>
+  );
+}
+
 function titleOf(status: number | undefined): string {
   if (status === 0) return 'The hub does not answer';
   if (status === 401) return 'You are not signed in any more';
@@ -53,8 +76,10 @@ function titleOf(status: number | undefined): string {
 }
 
 function ErrorText({ error }: { readonly error: Error }) {
-  const { reason = undefined, fix = [] } = error instanceof ApiFailure ? error : {};
-  return [error.message, reason, ...fix].map(
+  const failure = error instanceof ApiFailure ? error : undefined;
+  // How long to wait is counted down beside this.
+  const fix = failure?.retryAt === undefined ? (failure?.fix ?? []) : [];
+  return [error.message, failure?.reason, ...fix].map(
     (text) =>
       text !== undefined && (
         <Text size="sm" key={text}>
@@ -113,10 +138,23 @@ export function FormError({
     (error instanceof ApiFailure && error.field !== undefined && fields.includes(error.field))
   )
     return null;
+  const failure = error instanceof ApiFailure ? error : undefined;
   return (
-    <Alert color="red" role="alert">
+    <Alert color={failure?.status === 429 ? 'yellow' : 'red'} role="alert">
       <ErrorText error={error} />
+      {failure?.retryAt !== undefined && (
+        <Wait key={failure.retryAt} until={failure.retryAt} onRetry={undefined} />
+      )}
     </Alert>
+  );
+}
+
+/** Says that a form was saved. */
+export function Saved({ isShown }: { readonly isShown: boolean }) {
+  return (
+    <Text size="sm" c="teal" role="status">
+      {isShown ? 'Saved' : ''}
+    </Text>
   );
 }
 

@@ -1,167 +1,149 @@
-import { Badge, Button, Group, Modal, Select, Stack, Table, Text, TextInput } from '@mantine/core';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { ActionIcon, Badge, Checkbox, Group, Table, Text, Tooltip } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { useState } from 'react';
 import type { TagSummary } from '#hub/protocol/index.ts';
-import { call, sessionQuery } from '../api.ts';
-import { formatAgo, formatBytes, formatCount, formatTime, shortDigest } from '../format.ts';
+import { sessionQuery } from '../api.ts';
+import { formatAgo, formatBytes, formatTime, shortDigest } from '../format.ts';
+import { hubCommand, useClient } from './client.tsx';
 import { CopyButton } from './copy-line.tsx';
+import { BinIcon, LockIcon } from './icons.tsx';
 import classes from './parts.module.css';
-import { FormError } from './states.tsx';
 
-type Order = 'newest' | 'name' | 'size';
+/** Platforms of a row before the rest is only counted. */
+const PLATFORMS_SHOWN = 3;
 
-/** So many rows at once: a browser lays them out in no time. */
-const STEP = 100;
-
-const ORDERS: Readonly<Record<Order, (a: TagSummary, b: TagSummary) => number>> = {
-  newest: (a, b) => b.pushedAt - a.pushedAt,
-  name: (a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }),
-  size: (a, b) => b.sizeBytes - a.sizeBytes,
-};
+/** Rows that can be chosen and deleted. */
+export interface TagActions {
+  readonly selected: ReadonlySet<string>;
+  readonly onSelect: (names: ReadonlySet<string>) => void;
+  readonly onDelete: (name: string) => void;
+}
 
 interface TagTableProps {
   readonly repository: string;
   readonly tags: readonly TagSummary[];
-  readonly canDelete: boolean;
-  /** Shown beside the filter when there is one. */
-  readonly filter?: {
-    readonly text: string;
-    readonly onChange: (text: string) => void;
-  };
+  readonly actions?: TagActions | undefined;
 }
 
-/** Tags in rows, to filter and sort. */
-export function TagTable({ repository, tags, canDelete, filter }: TagTableProps) {
+/** Tags in rows. */
+export function TagTable({ repository, tags, actions }: TagTableProps) {
   const { data: session } = useQuery(sessionQuery);
-  const [limit, setLimit] = useState(STEP);
-  const [order, setOrder] = useState<Order>('newest');
-  const [doomed, setDoomed] = useState<string>();
-  const found = tags.filter((tag) => tag.name.includes(filter?.text ?? '')).sort(ORDERS[order]);
-  const shown = found.slice(0, limit);
+  const isAll = tags.length > 0 && tags.every((tag) => actions?.selected.has(tag.name));
+  const isSome = tags.some((tag) => actions?.selected.has(tag.name));
   return (
-    <Stack>
-      {filter !== undefined && (
-        <Group>
-          <TextInput
-            aria-label="Filter tags"
-            placeholder="Filter by name"
-            value={filter.text}
-            onChange={(event) => filter.onChange(event.currentTarget.value)}
+    <Table verticalSpacing="sm" highlightOnHover aria-label="Tags" className={classes['figures'] ?? ''}>
+      <Table.Thead>
+        <Table.Tr>
+          {actions !== undefined && (
+            <Table.Th w={36} pr={0}>
+              <Checkbox
+                size="xs"
+                aria-label="Choose all that are shown"
+                checked={isAll}
+                indeterminate={isSome && !isAll}
+                onChange={() => actions.onSelect(new Set(isAll ? [] : tags.map((tag) => tag.name)))}
+              />
+            </Table.Th>
+          )}
+          <Table.Th>Tag</Table.Th>
+          <Table.Th visibleFrom="md">Digest</Table.Th>
+          <Table.Th visibleFrom="sm">Platform</Table.Th>
+          <Table.Th ta="right">Size</Table.Th>
+          <Table.Th visibleFrom="sm">Pushed</Table.Th>
+          <Table.Th visibleFrom="md">Last pulled</Table.Th>
+          <Table.Th aria-label="Actions" w={actions === undefined ? 44 : 84} />
+        </Table.Tr>
+      </Table.Thead>
+      <Table.Tbody>
+        {tags.map((tag) => (
+          <Row
+            key={tag.name}
+            repository={repository}
+            tag={tag}
+            host={session?.registryHost ?? ''}
+            actions={actions}
           />
-          <Select
-            aria-label="Sort tags"
-            data={[
-              { value: 'newest', label: 'Newest first' },
-              { value: 'name', label: 'By name' },
-              { value: 'size', label: 'Largest first' },
-            ]}
-            value={order}
-            onChange={(value) => setOrder((value ?? 'newest') as Order)}
-            allowDeselect={false}
-          />
-        </Group>
-      )}
-      <Table verticalSpacing="sm" highlightOnHover aria-label="Tags" className={classes['figures'] ?? ''}>
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Tag</Table.Th>
-            <Table.Th visibleFrom="sm">Digest</Table.Th>
-            <Table.Th visibleFrom="sm">Platform</Table.Th>
-            <Table.Th ta="right">Size</Table.Th>
-            <Table.Th visibleFrom="sm">Pushed</Table.Th>
-            <Table.Th visibleFrom="md">Last pulled</Table.Th>
-            <Table.Th aria-label="Actions" w={canDelete ? 110 : 44} />
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {shown.map((tag) => (
-            <Row
-              key={tag.name}
-              repository={repository}
-              tag={tag}
-              host={session?.registryHost ?? ''}
-              {...(canDelete ? { onDelete: () => setDoomed(tag.name) } : {})}
-            />
-          ))}
-        </Table.Tbody>
-      </Table>
-      {found.length === 0 && <Text c="dimmed">No tag has this in its name.</Text>}
-      {found.length > shown.length && (
-        <Group>
-          <Button variant="default" onClick={() => setLimit(limit + STEP)}>
-            Show more
-          </Button>
-          <Text size="sm" c="dimmed">
-            {formatCount(shown.length)} of {formatCount(found.length)} are shown.
-          </Text>
-        </Group>
-      )}
-      <DeleteTag repository={repository} tag={doomed} onClose={() => setDoomed(undefined)} />
-    </Stack>
+        ))}
+      </Table.Tbody>
+    </Table>
   );
 }
 
-function Row({
-  repository,
-  tag,
-  host,
-  onDelete,
-}: {
+interface RowProps {
   readonly repository: string;
   readonly tag: TagSummary;
   readonly host: string;
-  readonly onDelete?: () => void;
-}) {
+  readonly actions: TagActions | undefined;
+}
+
+function Row({ repository, tag, host, actions }: RowProps) {
+  const [client] = useClient();
   const pushed = `${formatAgo(tag.pushedAt)}${tag.pushedBy === '' ? '' : ` by ${tag.pushedBy}`}`;
+  const isSelected = actions?.selected.has(tag.name) ?? false;
+  const toggle = () => {
+    const names = new Set(actions?.selected);
+    if (!names.delete(tag.name)) names.add(tag.name);
+    actions?.onSelect(names);
+  };
   return (
-    <Table.Tr data-tag={tag.name}>
+    <Table.Tr data-tag={tag.name} data-selected={isSelected || undefined}>
+      {actions !== undefined && (
+        <Table.Td pr={0}>
+          <Checkbox size="xs" aria-label={`Choose ${tag.name}`} checked={isSelected} onChange={toggle} />
+        </Table.Td>
+      )}
       <Table.Td>
-        <Link
-          to="/r/$"
-          params={{ _splat: repository }}
-          search={{ reference: tag.name }}
-          className={classes['rowLink'] ?? ''}
-        >
-          {tag.name}
-        </Link>
+        <Group gap={6} wrap="nowrap">
+          <Link
+            to="/r/$"
+            params={{ _splat: repository }}
+            search={{ reference: tag.name }}
+            className={classes['rowLink'] ?? ''}
+          >
+            {tag.name}
+          </Link>
+          {tag.isImmutable && (
+            <Tooltip label="Immutable: it cannot be moved to another image" withArrow>
+              <Text span c="dimmed" lh={1} role="img" aria-label="immutable">
+                <LockIcon />
+              </Text>
+            </Tooltip>
+          )}
+        </Group>
         <Text size="xs" c="dimmed" hiddenFrom="sm">
           {[pushed, ...tag.platforms].join(' · ')}
         </Text>
       </Table.Td>
-      <Table.Td visibleFrom="sm" ff="monospace" fz="xs" title={tag.digest}>
+      <Table.Td visibleFrom="md" ff="monospace" fz="xs" title={tag.digest}>
         {shortDigest(tag.digest)}
       </Table.Td>
       <Table.Td visibleFrom="sm">
-        <Group gap={4}>
-          {tag.platforms.map((platform) => (
-            <Badge key={platform} variant="light" color="gray" radius="sm" tt="none">
-              {platform}
-            </Badge>
-          ))}
-        </Group>
+        <Platforms platforms={tag.platforms} />
       </Table.Td>
       <Table.Td ta="right">{formatBytes(tag.sizeBytes)}</Table.Td>
       <Table.Td visibleFrom="sm" title={formatTime(tag.pushedAt)}>
         {pushed}
       </Table.Td>
-      <Table.Td visibleFrom="md">{formatAgo(tag.pulledAt)}</Table.Td>
+      <Table.Td visibleFrom="md" title={tag.pulledAt === null ? '' : formatTime(tag.pulledAt)}>
+        {formatAgo(tag.pulledAt)}
+      </Table.Td>
       <Table.Td ta="right">
-        <Group gap={4} wrap="nowrap" justify="flex-end">
+        <Group gap={2} wrap="nowrap" justify="flex-end">
           <CopyButton
-            text={`docker pull ${host}/${repository}:${tag.name}`}
+            text={hubCommand(client, 'pull', `${host}/${repository}:${tag.name}`)}
             label={`the pull command of ${tag.name}`}
           />
-          {onDelete !== undefined && (
-            <Button
-              variant="subtle"
-              color="red"
-              size="compact-xs"
-              onClick={onDelete}
-              aria-label={`Delete tag ${tag.name}`}
-            >
-              Delete
-            </Button>
+          {actions !== undefined && (
+            <Tooltip label={`Delete tag ${tag.name}`} withArrow>
+              <ActionIcon
+                variant="subtle"
+                color="red"
+                onClick={() => actions.onDelete(tag.name)}
+                aria-label={`Delete tag ${tag.name}`}
+              >
+                <BinIcon />
+              </ActionIcon>
+            </Tooltip>
           )}
         </Group>
       </Table.Td>
@@ -169,39 +151,20 @@ function Row({
   );
 }
 
-function DeleteTag({
-  repository,
-  tag,
-  onClose,
-}: {
-  readonly repository: string;
-  readonly tag: string | undefined;
-  readonly onClose: () => void;
-}) {
-  const client = useQueryClient();
-  const mutation = useMutation({
-    mutationFn: () => call('DELETE', `/api/tags/${repository}?tag=${encodeURIComponent(tag ?? '')}`),
-    onSuccess: async () => {
-      await client.invalidateQueries({ queryKey: ['tags', repository] });
-      onClose();
-    },
-  });
+function Platforms({ platforms }: { readonly platforms: readonly string[] }) {
+  const rest = platforms.slice(PLATFORMS_SHOWN);
   return (
-    <Modal opened={tag !== undefined} onClose={onClose} title={`Delete tag ${tag ?? ''}?`}>
-      <Stack>
-        <Text size="sm">
-          Nobody can pull {repository}:{tag} any more. Other tags of the same image stay.
+    <Group gap={4}>
+      {platforms.slice(0, PLATFORMS_SHOWN).map((platform) => (
+        <Badge key={platform} variant="light" color="gray" radius="sm" tt="none">
+          {platform}
+        </Badge>
+      ))}
+      {rest.length > 0 && (
+        <Text size="xs" c="dimmed" title={rest.join(', ')}>
+          and {rest.length} more
         </Text>
-        <FormError error={mutation.error} fields={[]} />
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onClose} data-autofocus>
-            Keep it
-          </Button>
-          <Button color="red" loading={mutation.isPending} onClick={() => mutation.mutate()}>
-            Delete tag
-          </Button>
-        </Group>
-      </Stack>
-    </Modal>
+      )}
+    </Group>
   );
 }
