@@ -128,10 +128,7 @@ export class ImageFamilies {
     const bases = above.rows.filter((row) => row.layers < chains.length);
     const twins = above.rows.filter((row) => row.layers === chains.length && isOther(row));
     return {
-      uses: await this.#describe(
-        bases.sort((a, b) => b.layers - a.layers),
-        viewer,
-      ),
+      uses: await this.#describe(bases.sort(byNearness), viewer),
       twins: await this.#describe(twins, viewer),
       usedBy: await this.#describe(below.rows, viewer),
       isTruncated: above.isTruncated || below.isTruncated,
@@ -269,7 +266,10 @@ export class ImageFamilies {
       });
     }
     // An image without a tag is somebody's older push: those with one go first.
-    return related.sort((a, b) => Number(b.tags.length > 0) - Number(a.tags.length > 0));
+    return [
+      ...related.filter(({ tags }) => tags.length > 0),
+      ...related.filter(({ tags }) => tags.length === 0),
+    ];
   }
 
   /** Tags of the image, or of an index that holds it. */
