@@ -18,6 +18,12 @@ export async function keeperMain(args: readonly string[]): Promise<number> {
   } catch {
     // Not allowed here.
   }
+  // For the same reason a mistake in one container's handling is told, and the others go on.
+  const tell = (error: unknown): void => {
+    process.stderr.write(`${new Date().toISOString()} ${error instanceof Error ? error.stack : error}\n`);
+  };
+  process.on('uncaughtException', tell);
+  process.on('unhandledRejection', tell);
   for (const signal of ['SIGHUP', 'SIGINT', 'SIGPIPE'] as const) process.on(signal, () => {});
   using _ = startTrimming();
   try {
