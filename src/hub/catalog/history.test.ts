@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { reconstruct } from './history.ts';
+
+const HEX = '0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9';
+/** What builders write, what it means, and what it does not tell. */
+const rows: readonly (readonly [string, readonly string[], string?])[] = [
+  ['/bin/sh -c apt-get update', ['RUN apt-get update']],
+  ['/bin/sh -c #(nop)  CMD ["sh"]', ['CMD ["sh"]']],
+  ['/bin/sh -c #(nop) ENV A=1 B=2', ['ENV A=1 B=2']],
+  [`/bin/sh -c #(nop) ADD file:${HEX} in / `, ['ADD file:0a1b2c3d4e5f /'], 'source'],
+  [`/bin/sh -c #(nop) COPY multi:${HEX} in /app/ `, ['COPY multi:0a1b2c3d4e5f /app/'], 'source'],
+  ['|2 A=1 B=two /bin/sh -c make $A', ['# build arguments: A=1 B=two', 'RUN make $A'], 'arguments'],
+  ['RUN |1 A=1 /bin/sh -c make # buildkit', ['# build arguments: A=1', 'RUN make'], 'arguments'],
+  ['RUN |0 /bin/sh -c make # buildkit', ['RUN make']],
+  ['RUN /bin/sh -c make \\\n  && make install # buildkit', ['RUN make \\', '  && make install']],
+  ['RUN /bin/sh -c one\ntwo # buildkit', ['RUN one \\', 'two']],
+  ['COPY app.py /app/ # buildkit', ['COPY app.py /app/']],
+  ['WORKDIR /app', ['WORKDIR /app']],
+  ['EXPOSE map[443/tcp:{} 80/tcp:{}]', ['EXPOSE 443/tcp 80/tcp']],
+  ['/bin/sh -c #(nop)  EXPOSE 80', ['EXPOSE 80']],
+  ['VOLUME [/data /log]', ['VOLUME ["/data","/log"]']],
+  ['/bin/sh -c #(nop)  VOLUME ["/data"]', ['VOLUME ["/data"]']],
+  [
+    'HEALTHCHECK &{["CMD-SHELL" "curl -f \\"http://x/\\" || exit 1"] "30s" "3s" "0s" "0s" \'\\x03\'}',
+    ['HEALTHCHECK --interval=30s --timeout=3s CMD curl -f "http://x/" || exit 1'],
+  ],
+  [
+    'HEALTHCHECK &{["CMD" "/probe" "-x"] "0s" "0s" "5s" "0s" \'\\x00\'}',
+    ['HEALTHCHECK --start-period=5s CMD ["/probe","-x"]'],
+  ],
+  ['HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" \'\\x00\'}', ['HEALTHCHECK NONE']],
+  ['bazel build ...', ['# bazel build ...'], 'unknown'],
+  ['one\nFROM evil', ['# one', '# FROM evil'], 'unknown'],
+];
+
+for (const [history, lines, gap] of rows) {
+  test(`reconstruct reads ${JSON.stringify(history.slice(0, 60))}`, () => {
+    assert.deepEqual(reconstruct({ created_by: history }), { lines, gap });
+  });
+}
+
+test('reconstruct says so when a step has no text, and takes the comment where there is one', () => {
+  assert.deepEqual(reconstruct({}).lines, ['# a step that the history does not describe']);
+  assert.deepEqual(reconstruct({ comment: 'imported from -' }), {
+    lines: ['# imported from -'],
+    gap: 'unknown',
+  });
+});
