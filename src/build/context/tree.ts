@@ -2,6 +2,7 @@ import {
   type BigIntStats,
   closeSync,
   constants,
+  fstatSync,
   lstatSync,
   openSync,
   readdirSync,
@@ -11,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError, isSystemError } from '#base/errors/index.ts';
-import { O_PATH, openInRoot } from '#base/posix/index.ts';
+import { O_PATH, openInRoot, RESOLVE } from '#base/posix/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
 import { createMatcher, type Matcher } from './ignore.ts';
 import type { EntryType, IgnoreLine, Tree, TreeEntry, TreeSpec } from './types.ts';
@@ -21,9 +22,36 @@ const ROOT_OWNER = { uid: 0, gid: 0 };
 /** Opens a tree. @throws {CodedError} for an ignore file with a broken pattern. */
 export function openTree(spec: TreeSpec): Tree {
   const matcher = spec.ignore === undefined ? undefined : createMatcher(spec.ignore);
-  return spec.kind === 'index'
-    ? new IndexTree(spec.root, readFileSync(spec.indexPath, 'utf8'), matcher)
-    : new DiskTree(spec, matcher);
+  if (spec.kind === 'disk') return new DiskTree(spec, matcher);
+  const lines = readIndex(spec.indexPath);
+  if (!crossesLinks(lines)) return new IndexTree(spec.root, lines, matcher);
+  // The index has names as they came; where a link is in the way, only the disk says what became of them.
+  return new DiskTree({ kind: 'disk', root: spec.root, fixedDirs: [spec.root], rootOwned: true }, matcher);
+}
+
+function readIndex(path: string): readonly IndexLine[] {
+  const lines = readFileSync(path, 'utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as IndexLine);
+}
+
+/** Whether an entry, or what it is a hard link to, lies below a name that is or was a link at any time. */
+function crossesLinks(lines: readonly IndexLine[]): boolean {
+  const links = new Set<string>();
+  for (const [path, type] of lines) if (type === 'l') links.add(clean(path));
+  if (links.size === 0) return false;
+  const known = new Set<string>();
+  const crosses = (path: string): boolean => {
+    const slash = path.lastIndexOf('/');
+    if (slash === -1) return false;
+    const parent = path.slice(0, slash);
+    if (known.has(parent)) return false;
+    if (links.has(parent) || crosses(parent)) return true;
+    known.add(parent);
+    return false;
+  };
+  return lines.some(
+    ([path, type, , , , , target]) => crosses(clean(path)) || (type === 'h' && crosses(clean(target ?? ''))),
+  );
 }
 
 interface Node {
@@ -42,14 +70,12 @@ class IndexTree implements Tree {
   readonly #hidden = new Map<string, IgnoreLine>();
   readonly #matcher: Matcher | undefined;
 
-  constructor(root: string, index: string, matcher: Matcher | undefined) {
+  constructor(root: string, lines: readonly IndexLine[], matcher: Matcher | undefined) {
     this.root = root;
     this.#matcher = matcher;
     const modes = new Map<string, number>();
     const files = new Map<string, Node>();
-    for (const line of index.split('\n')) {
-      if (line !== '') this.#add(JSON.parse(line) as IndexLine, matcher, { modes, files });
-    }
+    for (const line of lines) this.#add(line, matcher, { modes, files });
   }
 
   #add(
@@ -170,9 +196,11 @@ function directoryEntry(mode: number): TreeEntry {
   return { type: 'd', mode, ...ROOT_OWNER, sizeBytes: 0 };
 }
 
-/** Index paths may be written as in the tar: `./a`, `a/`. */
+/** Index paths, and targets of hard links above all, may be written as in the tar: `./a`, `a/`, `a//b`. */
 function clean(path: string): string {
-  return path.replace(/^(?:\.?\/+)+/, '').replace(/\/+$/, '');
+  if (!/^\.?\/|\/\.?(?:\/|$)/.test(path)) return path;
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  return parts.join('/');
 }
 
 /**
@@ -222,7 +250,7 @@ class DiskTree implements Tree {
 
   findLinkable(path: string): string | undefined {
     if (this.#fixedDirs.length === 0) return undefined;
-    const shown = lstatSync(join(this.root, path), { throwIfNoEntry: false, bigint: true });
+    const shown = this.#statExactly(path);
     if (shown?.isFile() !== true) return undefined;
     for (const dir of this.#fixedDirs) {
       const at = join(dir, path);
@@ -259,6 +287,23 @@ class DiskTree implements Tree {
     } catch (error) {
       if (isSystemError(error) && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(error.code)) return undefined;
       throw error;
+    }
+  }
+
+  /** What is at `path` itself, no link on the way to it followed: so it is the same for whoever uses the path. */
+  #statExactly(path: string): BigIntStats | undefined {
+    const resolve = RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS;
+    let fd: number;
+    try {
+      fd = openInRoot(this.#rootFd, path, { flags: O_PATH | constants.O_NOFOLLOW, resolve });
+    } catch (error) {
+      if (isSystemError(error) && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(error.code)) return undefined;
+      throw error;
+    }
+    try {
+      return fstatSync(fd, { bigint: true });
+    } finally {
+      closeSync(fd);
     }
   }
 
