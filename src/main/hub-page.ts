@@ -88,7 +88,7 @@ export function mountHubPage(options: HubPageOptions): () => Promise<void> {
       await catalog.flush();
       await moveRepository(options.tables, from, to);
       registry.metadata.refresh();
-      live.publish({ kind: 'delete', repository: from, tag: null });
+      live.publish({ kind: 'move', repository: from, to });
     },
     hasAccount: async (username) => (await accounts.findByName(username)) !== undefined,
     publishDelete: (repository, tag) => live.publish({ kind: 'delete', repository, tag }),

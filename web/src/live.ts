@@ -5,6 +5,15 @@ import type { HubEvent } from '#hub/protocol/index.ts';
 /** A restart takes less; nobody needs to be told of it. */
 const LOST_MS = 5000;
 
+const CONTENT = ['repositories', 'repository', 'tags', 'image', 'guide'] as const;
+/** What may have changed. Of a repository that moved, its page shows what it had; the lists have the new name. */
+const KEYS: { readonly [K in HubEvent['kind']]: readonly string[] } = {
+  push: CONTENT,
+  delete: CONTENT,
+  move: ['repositories', 'guide'],
+  signin: ['guide'],
+};
+
 /**
  * Keeps every open view up to date: what was pushed or deleted elsewhere is asked for again. False while the hub has not
  * been heard of for some seconds.
@@ -27,9 +36,7 @@ export function useLiveUpdates(viewer: string | undefined): boolean {
     };
     source.onmessage = (message: MessageEvent<string>) => {
       const event = JSON.parse(message.data) as HubEvent;
-      const keys =
-        event.kind === 'signin' ? ['guide'] : ['repositories', 'repository', 'tags', 'image', 'guide'];
-      for (const key of keys) void client.invalidateQueries({ queryKey: [key] });
+      for (const key of KEYS[event.kind]) void client.invalidateQueries({ queryKey: [key] });
     };
     source.onerror = () => {
       lost ??= setTimeout(() => setConnected(false), LOST_MS);

@@ -158,6 +158,7 @@ export type HubEvent =
       readonly digest: string;
     }
   | { readonly kind: 'delete'; readonly repository: string; readonly tag: string | null }
+  | { readonly kind: 'move'; readonly repository: string; readonly to: string }
   | { readonly kind: 'signin'; readonly username: string };
 
 /** Body of every error. */

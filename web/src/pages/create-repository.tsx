@@ -16,6 +16,7 @@ import { Navigate, useNavigate } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
 import type { Account, RepositoryDetail, Visibility } from '#hub/protocol/index.ts';
 import { call, sessionQuery } from '../api.ts';
+import { ClientSwitch, hubCommand, useClient } from '../parts/client.tsx';
 import { CopyLine } from '../parts/copy-line.tsx';
 import { FormError, fieldError, QueryView } from '../parts/states.tsx';
 
@@ -40,6 +41,7 @@ export function CreateRepositoryPage() {
 function CreateForm({ account, host }: { readonly account: Account; readonly host: string }) {
   const client = useQueryClient();
   const navigate = useNavigate();
+  const [tool] = useClient();
   const [namespace, setNamespace] = useState(account.username);
   const [name, setName] = useState('');
   const [description, setDescription] = useState('');
@@ -85,7 +87,7 @@ function CreateForm({ account, host }: { readonly account: Account; readonly hos
               />
               <TextInput
                 label="Name"
-                description="Lower-case letters, digits, - and _; it cannot be changed later"
+                description={'Lower-case letters, digits, "-", "_" and "."'}
                 inputWrapperOrder={['label', 'input', 'description', 'error']}
                 value={name}
                 onChange={(event) => setName(event.currentTarget.value.toLowerCase())}
@@ -138,13 +140,16 @@ function CreateForm({ account, host }: { readonly account: Account; readonly hos
       <Grid.Col span={{ base: 12, md: 5 }}>
         <Card withBorder component="aside" aria-label="Push commands">
           <Stack gap="sm">
-            <Text fw={600}>Then push to it</Text>
+            <Group justify="space-between">
+              <Text fw={600}>Then push to it</Text>
+              <ClientSwitch />
+            </Group>
             <Text size="sm" c="dimmed">
               Give your local image the repository's name, then push it. Replace tagname with a tag of your
               own, such as v1.
             </Text>
-            <CopyLine text={`docker tag local-image:tagname ${target}`} label="the tag command" />
-            <CopyLine text={`docker push ${target}`} label="the push command" />
+            <CopyLine text={`${tool} tag local-image:tagname ${target}`} label="the tag command" />
+            <CopyLine text={hubCommand(tool, 'push', target)} label="the push command" />
           </Stack>
         </Card>
       </Grid.Col>

@@ -48,8 +48,8 @@ function Repositories({ account, host }: { readonly account: Account; readonly h
       {guide.data !== undefined && (isNew || isGuided) && (
         <FirstImageGuide state={guide.data} account={account} host={host} onClose={() => setGuided(false)} />
       )}
-      {account.isAdmin && (
-        <Group>
+      <Group>
+        {account.isAdmin && (
           <SegmentedControl
             size="sm"
             data={[account.username, 'library']}
@@ -57,30 +57,23 @@ function Repositories({ account, host }: { readonly account: Account; readonly h
             onChange={setNamespace}
             aria-label="Namespace"
           />
-        </Group>
-      )}
+        )}
+        {(repositories.data?.length ?? 0) > 5 && (
+          <TextInput
+            aria-label="Filter repositories"
+            placeholder="Filter by name"
+            value={filter}
+            onChange={(event) => setFilter(event.currentTarget.value)}
+            w={{ base: '100%', xs: 280 }}
+          />
+        )}
+      </Group>
       <QueryView query={repositories}>
         {(all) => {
           const shown = all.filter((repository) => repository.name.includes(filter));
           if (all.length === 0) return <Text c="dimmed">There are no repositories in {namespace} yet.</Text>;
-          return (
-            <>
-              {all.length > 5 && (
-                <TextInput
-                  aria-label="Filter repositories"
-                  placeholder="Filter by name"
-                  value={filter}
-                  onChange={(event) => setFilter(event.currentTarget.value)}
-                  maw={320}
-                />
-              )}
-              {shown.length === 0 ? (
-                <Text c="dimmed">No repository has this in its name.</Text>
-              ) : (
-                <RepositoryTable repositories={shown} />
-              )}
-            </>
-          );
+          if (shown.length === 0) return <Text c="dimmed">No repository has this in its name.</Text>;
+          return <RepositoryTable repositories={shown} />;
         }}
       </QueryView>
     </Stack>
