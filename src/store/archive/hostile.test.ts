@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { type TarInput, writeTar } from '#base/tar/index.ts';
 import { digestOf, hexOf } from '#oci/digest/index.ts';
 import { MEDIA } from '#oci/manifest/index.ts';
@@ -197,6 +198,125 @@ test('hostile OCI layouts are refused and leave nothing', options, async () => {
   await refused(pointing('sha256:../../../etc/passwd', Buffer.from('{}')), /digest is not a digest/);
   await withArchives(async (store) => {
     assert.deepEqual(await load(store, nested(64)), [], '64 are followed');
+  });
+});
+
+/** A layout whose documents lead from `index.json` down to `config`. */
+function layoutOf(documents: readonly Buffer[], top: readonly object[]): TarInput[] {
+  return [
+    member('oci-layout', { imageLayoutVersion: '1.0.0' }),
+    ...documents.map((bytes) => member(`blobs/sha256/${hexOf(digestOf(bytes))}`, bytes)),
+    member('index.json', { schemaVersion: 2, manifests: top }),
+  ];
+}
+
+const describeBlob = (bytes: Buffer, mediaType: string) => ({
+  mediaType,
+  digest: digestOf(bytes),
+  size: bytes.length,
+});
+
+test('indexes that lead to a milliard of paths are read once each', options, async () => {
+  const layer = await makeLayer('a', 'x');
+  const config = makeConfig([layer]);
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA.ociManifest,
+      config: describeBlob(config, MEDIA.ociConfig),
+      layers: [describeBlob(layer, MEDIA.ociLayer)],
+    }),
+  );
+  const documents = [layer, config, manifest];
+  let below: object = describeBlob(manifest, MEDIA.ociManifest);
+  for (let depth = 0; depth < 9; depth++) {
+    // A document of its own at each depth, with ten ways down.
+    const index = Buffer.from(
+      JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: Array(10).fill(below) }),
+    );
+    documents.push(index);
+    below = describeBlob(index, MEDIA.ociIndex);
+  }
+  await withArchives(async (store) => {
+    const loaded = await load(store, layoutOf(documents, Array(10).fill(below)));
+    assert.deepEqual(
+      loaded.map(({ id }) => id),
+      [digestOf(config)],
+    );
+  });
+});
+
+test('documents beyond their limits are refused before they are read', options, async () => {
+  const blanks = ' '.repeat(64 * 1024 * 1024);
+  await refused(
+    [member('oci-layout', { imageLayoutVersion: '1.0.0' }), member('index.json', `{${blanks}}`)],
+    /"index.json" is larger than 4194304 bytes/,
+  );
+  const layer = await makeLayer('a', 'x');
+  const whole = await dockerArchive([layer]);
+  const large = Buffer.concat([makeConfig([layer]), Buffer.alloc(8 * 1024 * 1024, ' ')]);
+  await refused(
+    [...whole.filter(({ header }) => header.path !== 'config.json'), member('config.json', large)],
+    /"config.json" is larger than 8388608 bytes/,
+  );
+  const manifest = Buffer.from(
+    JSON.stringify({ schemaVersion: 2, mediaType: MEDIA.ociIndex, manifests: [] }),
+  );
+  const padded = Buffer.concat([manifest, Buffer.alloc(5 * 1024 * 1024, ' ')]);
+  await refused(layoutOf([padded], [describeBlob(padded, MEDIA.ociIndex)]), /is larger than 4194304 bytes/);
+});
+
+test('a blob that was tampered with, or is a link to the host, is refused', options, async () => {
+  const layer = await makeLayer('a', 'x');
+  const config = makeConfig([layer]);
+  const manifestOf = (layerDescriptor: object): Buffer =>
+    Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: MEDIA.ociManifest,
+        config: describeBlob(config, MEDIA.ociConfig),
+        layers: [layerDescriptor],
+      }),
+    );
+  const manifest = manifestOf(describeBlob(layer, MEDIA.ociLayer));
+  const path = (bytes: Buffer): string => `blobs/sha256/${hexOf(digestOf(bytes))}`;
+  const top = [describeBlob(manifest, MEDIA.ociManifest)];
+  const whole = layoutOf([layer, config, manifest], top);
+  const without = (bytes: Buffer): TarInput[] => whole.filter(({ header }) => header.path !== path(bytes));
+  const flip = (bytes: Buffer): Buffer => Buffer.from(bytes.map((byte, i) => (i === 40 ? byte ^ 1 : byte)));
+  for (const bytes of [manifest, config])
+    await refused(
+      [...without(bytes), member(path(bytes), flip(bytes))],
+      /blob sha256:[0-9a-f]{64} is sha256:/,
+    );
+  await withArchives(async (store) => {
+    const wrong = [...without(layer), member(path(layer), flip(layer))];
+    await assert.rejects(load(store, wrong), /./);
+    assertEmpty(store);
+  });
+  for (const linkTarget of ['/etc/passwd', '../../../../../../etc/passwd']) {
+    const header = { path: path(layer), type: 'symlink', mode: 0o777, linkTarget } as const;
+    await refused([...without(layer), { header }], /leads outside/);
+  }
+  const [own, other] = ['a'.repeat(32), 'b'.repeat(64)];
+  await refused(layoutOf([layer, config, manifest], [{ ...top[0], digest: `md5:${own}` }]), /digest/);
+  await refused(
+    layoutOf([layer, config, manifest], [{ ...top[0], digest: `sha256:${other}` }]),
+    /is missing/,
+  );
+});
+
+test('an archive that is a bomb is refused before it fills the disk', options, async () => {
+  await withArchives(async (store) => {
+    const zeros = Buffer.alloc(8 * 1024 * 1024);
+    const gzip = gzipSync(zeros, { level: 9 });
+    const head = gzipSync(await gather(writeTar(await dockerArchive([await makeLayer('a', 'x')]))));
+    const bomb = [head, ...Array.from({ length: 140 }, () => gzip)];
+    await assert.rejects(store.archives.loadImages(Readable.from(bomb)), {
+      code: 'invalid_argument',
+      message: /grows more than 1000-fold/,
+    });
+    assertEmpty(store);
   });
 });
 

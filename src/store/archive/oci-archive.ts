@@ -44,10 +44,15 @@ export async function planOciArchive(
   if (top.kind !== 'index') throw invalidArchive('"index.json" is not an index');
   const planned = new Map<string, PlannedImage>();
   const pending: Step[] = stepsOf(top.value, undefined, 1);
-  for (let read = 0; ; read++) {
+  const followed = new Set<string>();
+  for (let read = 0; ; ) {
     const step = pending.shift();
     if (step === undefined) break;
-    if (read === DOCUMENT_LIMIT) throw invalidArchive(`it has more than ${DOCUMENT_LIMIT} manifests`);
+    // Many ways may lead to one document; under one name it says the same again.
+    const name = step.reference === undefined ? '' : formatCanonical(step.reference);
+    if (followed.has(`${step.descriptor.digest} ${name}`)) continue;
+    followed.add(`${step.descriptor.digest} ${name}`);
+    if (read++ === DOCUMENT_LIMIT) throw invalidArchive(`it has more than ${DOCUMENT_LIMIT} manifests`);
     if (step.depth > DEPTH_LIMIT)
       throw invalidArchive(`its indexes are nested more than ${DEPTH_LIMIT} deep`);
     const { mediaType } = step.descriptor;
