@@ -85,12 +85,10 @@ test(
           await page.getByRole('table', { name: 'Layers' }).getByText('ADD file:busybox in /').waitFor();
           assert.equal(await page.getByRole('table', { name: 'Layers' }).locator('tbody tr').count(), 2);
           await page.getByRole('tab', { name: 'Files' }).click();
-          await page
-            .getByRole('table', { name: 'Files' })
-            .getByText('bin/busybox', { exact: true })
-            .waitFor();
-          await page.getByLabel('Filter files').fill('etc/');
-          assert.equal(await page.getByRole('table', { name: 'Files' }).locator('tbody tr').count(), 2);
+          await page.getByRole('button', { name: 'bin', exact: true }).click();
+          await page.getByRole('table', { name: 'Files' }).getByText('busybox', { exact: true }).waitFor();
+          await page.getByLabel('Find').fill('etc/');
+          await page.getByText('2 matches').waitFor();
           await page.getByRole('tab', { name: 'Config' }).click();
           await page.getByText('PATH=/bin').waitFor();
 
@@ -321,8 +319,6 @@ const PAGES: readonly (readonly [path: string, act?: (page: Page) => Promise<unk
   ['/r/admin/app?tab=settings', (page) => page.getByRole('button', { name: 'Transfer' }).click()],
   ['/r/admin/app?tab=settings', showRules],
   ['/r/admin/app?reference=v1'],
-  ['/r/admin/app?reference=v1', (page) => page.getByRole('tab', { name: 'Files' }).click()],
-  ['/r/admin/app?reference=v1', (page) => page.getByRole('tab', { name: 'Config' }).click()],
   ['/r/admin/app?reference=chart'],
   [`/r/admin/${'long-name-'.repeat(20)}x`],
   ['/activate'],
