@@ -1,12 +1,4 @@
-import {
-  chmodSync,
-  type Dirent,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, type Dirent, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import { splitDevice } from '#base/posix/index.ts';
@@ -28,7 +20,9 @@ import {
   resolveUser,
   type SpecMount,
 } from '#runtime/spec/index.ts';
+import { hostsLineOf, linkEnvironment, type ResolvedLink } from './links.ts';
 import { specMounts } from './mounts.ts';
+import { drawResolvConf, readHostFile } from './resolver.ts';
 import { commandOf } from './settings.ts';
 import type { ContainerRecord } from './types.ts';
 import type { ContainerSettings, HostSettings } from './wire.ts';
@@ -46,6 +40,11 @@ export interface BundlePlan {
   };
   readonly networks: NetworkStore | undefined;
   readonly initPath: string | undefined;
+  /** Names are looked up at the resolver of the engine. */
+  readonly hasResolver: boolean;
+  /** Files of the container whose network this one shares. */
+  readonly networkOwnerDir?: string | undefined;
+  readonly links: readonly ResolvedLink[];
 }
 
 /**
@@ -67,7 +66,7 @@ export function writeBundle(record: ContainerRecord, plan: BundlePlan): readonly
   const spec = buildSpec({
     rootfs: plan.rootfs,
     args: [...(init === undefined ? [] : ['/sbin/docker-init', '--']), ...commandOf(config)],
-    env: environmentOf(config, user.home),
+    env: [...plan.links.flatMap(linkEnvironment), ...environmentOf(config, user.home)],
     cwd,
     user,
     hostname: config.Hostname ?? '',
@@ -140,34 +139,40 @@ function initMount(path: string | undefined): SpecMount {
 }
 
 function networkFiles(record: ContainerRecord, plan: BundlePlan): readonly SpecMount[] {
+  const files: Readonly<Record<string, string>> = {
+    'resolv.conf': drawResolvConf(record, plan.networks, { isServed: plan.hasResolver }),
+    hosts: hostsText(record, plan),
+    hostname: `${record.config.Hostname ?? ''}\n`,
+  };
+  const taken = new Set(record.mounts.map(({ destination }) => destination));
+  return Object.entries(files).flatMap(([file, text]): SpecMount[] => {
+    const own = join(plan.dir, file);
+    writeFileSync(own, text);
+    chmodSync(own, 0o644);
+    const shared = plan.networkOwnerDir === undefined ? own : join(plan.networkOwnerDir, file);
+    const source = existsSync(shared) ? shared : own;
+    const target = `/etc/${file}`;
+    return taken.has(target)
+      ? []
+      : [{ type: 'bind', source, target, readonly: record.hostConfig.ReadonlyRootfs === true }];
+  });
+}
+
+function hostsText(record: ContainerRecord, plan: BundlePlan): string {
   const { hostConfig: host, config } = record;
-  const mode = host.NetworkMode ?? '';
-  const onHost = mode === 'host';
+  const onHost = host.NetworkMode === 'host';
   const name = config.Hostname ?? '';
   const full = config.Domainname ? `${name}.${config.Domainname}\t${name}` : name;
   const addresses = record.attachments.flatMap(({ endpoint }) =>
     endpoint === undefined ? [] : [endpoint.ipAddress],
   );
   const hosts = [
-    ...(onHost ? [readHost('/etc/hosts').trimEnd()] : LOCAL_HOSTS),
+    ...(onHost ? [readHostFile('/etc/hosts').trimEnd()] : LOCAL_HOSTS),
     ...(host.ExtraHosts ?? []).map((entry) => hostsLine(entry, record, plan.networks)),
+    ...plan.links.map(hostsLineOf),
     ...(onHost ? [] : addresses.map((address) => `${address}\t${full}`)),
   ];
-  const files: Readonly<Record<string, string>> = {
-    'resolv.conf': resolvConf(record, plan.networks),
-    hosts: `${hosts.join('\n')}\n`,
-    hostname: `${name}\n`,
-  };
-  const taken = new Set(record.mounts.map(({ destination }) => destination));
-  return Object.entries(files).flatMap(([file, text]): SpecMount[] => {
-    const source = join(plan.dir, file);
-    writeFileSync(source, text);
-    chmodSync(source, 0o644);
-    const target = `/etc/${file}`;
-    return taken.has(target)
-      ? []
-      : [{ type: 'bind', source, target, readonly: host.ReadonlyRootfs === true }];
-  });
+  return `${hosts.join('\n')}\n`;
 }
 
 const LOCAL_HOSTS = [
@@ -188,32 +193,6 @@ function hostsLine(entry: string, record: ContainerRecord, networks: NetworkStor
     record.attachments[0]?.endpoint?.gateway ??
     networks?.listNetworks().find(({ name }) => name === 'bridge')?.gateway;
   return `${asked === 'host-gateway' ? (gateway ?? '127.0.0.1') : asked}\t${entry.slice(0, at)}`;
-}
-
-function resolvConf(record: ContainerRecord, networks: NetworkStore | undefined): string {
-  const { hostConfig: host } = record;
-  const networkId = record.attachments.find(({ endpoint }) => endpoint !== undefined)?.networkId;
-  const own = networkId === undefined ? undefined : networks?.resolverFor(networkId);
-  const servers = host.Dns?.length ? host.Dns : own?.nameservers;
-  if (servers === undefined && !host.DnsSearch?.length && !host.DnsOptions?.length)
-    return readHost('/etc/resolv.conf');
-  const search = host.DnsSearch?.length
-    ? host.DnsSearch.filter((domain) => domain !== '.')
-    : (own?.search ?? []);
-  const options = host.DnsOptions?.length ? host.DnsOptions : (own?.options ?? []);
-  return `${[
-    ...(servers ?? []).map((server) => `nameserver ${server}`),
-    ...(search.length > 0 ? [`search ${search.join(' ')}`] : []),
-    ...(options.length > 0 ? [`options ${options.join(' ')}`] : []),
-  ].join('\n')}\n`;
-}
-
-function readHost(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 /** Limits as the runtime layer takes them. */

@@ -7,11 +7,13 @@ import type { Image } from '#store/image/types.ts';
 import { parseSecurity } from './bundle.ts';
 import { type Context, dirOf, publish, snapshotKey } from './context.ts';
 import { checkHealthcheck } from './health.ts';
+import { checkLinks } from './links.ts';
 import { resolveMounts, volumesToFill } from './mounts.ts';
 import { checkName, makeName } from './names.ts';
 import { checkEndpoints, checkPorts, resolveAttachments } from './networking.ts';
 import { tellingVolumes } from './notices.ts';
 import type { ContainerRecords } from './records.ts';
+import { hasNames, warmNames } from './resolver.ts';
 import { commandOf, completeHostSettings, completeSettings, parseSignal } from './settings.ts';
 import type { ContainerRecord, CreateRequest, MountPoint } from './types.ts';
 
@@ -36,7 +38,7 @@ export async function createContainer(
   checkRuntime(host.Runtime ?? '', context.runtime.name);
   checkPorts(host);
   checkHealthcheck(request.config.Healthcheck);
-  refuseMissing(request);
+  checkLinks(context, host);
   parseSecurity(host.SecurityOpt ?? [], host.Privileged === true);
   const config = completeSettings(request.config, image.config.config ?? {}, id);
   if (config.StopSignal) parseSignal(config.StopSignal);
@@ -82,16 +84,8 @@ export async function createContainer(
     throw error;
   }
   publish(context, record, 'create');
+  if (hasNames(context, attachments)) warmNames(context);
   return { id, warnings: warningsFor(context, record) };
-}
-
-/** What this engine leaves out says so, where a client asks for it itself. */
-function refuseMissing({ hostConfig }: CreateRequest): void {
-  if ((hostConfig.Links?.length ?? 0) > 0) {
-    throw new CodedError('unimplemented', 'links (--link) are not part of this engine yet', {
-      help: { id: 'container/links', fix: ['docker network create NAME', 'docker run --network NAME …'] },
-    });
-  }
 }
 
 function checkPlatform(image: Image, name: string, wanted: string | undefined): void {

@@ -19,8 +19,15 @@ import {
 } from './context.ts';
 import { freshHealth } from './health.ts';
 import type { HealthMonitors } from './health-monitor.ts';
+import { resolveLinks } from './links.ts';
 import { removeOwnVolumes } from './mounts.ts';
-import { namespacesOf, type PreparedNetwork, prepareNetwork, releaseNetwork } from './networking.ts';
+import {
+  namespacesOf,
+  type PreparedNetwork,
+  prepareNetwork,
+  releaseNetwork,
+  releaseSandbox,
+} from './networking.ts';
 import { publishJoined, publishLeft } from './notices.ts';
 import { logLimits, parseSignal } from './settings.ts';
 import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
@@ -97,7 +104,7 @@ export class Lifecycle {
     undo.defer(() => this.#unmount(id));
     const network = await prepareNetwork(context, record);
     undo.defer(async () => {
-      if (network.sandbox !== undefined) await context.networks?.releaseSandbox(network.sandbox);
+      if (network.sandbox !== undefined) await releaseSandbox(context, network.sandbox, network.hasResolver);
     });
     const dir = dirOf(context, id);
     makeBundleDir(dir);
@@ -111,6 +118,9 @@ export class Lifecycle {
         namespaces: namespacesOf(context, host),
         networks: context.networks,
         initPath: context.initPath,
+        hasResolver: network.hasResolver,
+        networkOwnerDir: network.ownerDir,
+        links: resolveLinks(context, record),
       },
     );
     const limits = logLimits(host);

@@ -4,6 +4,7 @@ import type { Network, Sandbox } from '#runtime/network/types.ts';
 import { type Context, isRunning } from './context.ts';
 import { attachmentFor, attachOne, endpointProblems } from './networking.ts';
 import { publishMembership } from './notices.ts';
+import { updateNames } from './resolver.ts';
 import type { ContainerRecord } from './types.ts';
 
 /** @see ContainerService.connect */
@@ -37,7 +38,8 @@ export async function connectContainer(
   const attachment =
     sandbox === undefined ? wanted : await attachOne(context, record, sandbox, wanted, false);
   const { attachments } = context.records.get(record.id);
-  context.records.change(record.id, { attachments: [...attachments, attachment] });
+  const joined = context.records.change(record.id, { attachments: [...attachments, attachment] });
+  await updateNames(context, joined, attachments);
   publishMembership(context, record, network, 'connect');
 }
 
@@ -58,10 +60,10 @@ export async function disconnectContainer(
   if (attachment.endpoint !== undefined && sandbox !== undefined) {
     await context.networks?.detach(sandbox, network.id, record.id);
   }
-  const attachments = context.records
-    .get(record.id)
-    .attachments.filter(({ networkId }) => networkId !== network.id);
-  context.records.change(record.id, { attachments });
+  const before = context.records.get(record.id).attachments;
+  const attachments = before.filter(({ networkId }) => networkId !== network.id);
+  const left = context.records.change(record.id, { attachments });
+  await updateNames(context, left, before);
   publishMembership(context, record, network, 'disconnect');
 }
 

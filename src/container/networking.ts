@@ -2,7 +2,8 @@ import { BlockList, isIPv4 } from 'node:net';
 import { CodedError, hasCode } from '#base/errors/index.ts';
 import type { Network, NetworkStore, PortBinding, Sandbox } from '#runtime/network/types.ts';
 import type { NamespaceChoice } from '#runtime/spec/index.ts';
-import { type Context, isRunning } from './context.ts';
+import { type Context, dirOf, isRunning } from './context.ts';
+import { dropNames, hasNames, serveNames } from './resolver.ts';
 import type { Attachment, ContainerRecord, CreateRequest } from './types.ts';
 import type { EndpointRequest, HostSettings } from './wire.ts';
 
@@ -104,6 +105,10 @@ export interface PreparedNetwork {
   readonly namespace: NamespaceChoice;
   readonly sandbox: Sandbox | undefined;
   readonly attachments: readonly Attachment[];
+  /** Names are looked up at the resolver of the engine. */
+  readonly hasResolver: boolean;
+  /** Files of the container whose network this one shares. */
+  readonly ownerDir?: string;
 }
 
 /**
@@ -112,11 +117,13 @@ export interface PreparedNetwork {
  */
 export async function prepareNetwork(context: Context, record: ContainerRecord): Promise<PreparedNetwork> {
   const mode = record.hostConfig.NetworkMode ?? 'bridge';
-  const plain = { sandbox: undefined, attachments: record.attachments };
+  const plain = { sandbox: undefined, attachments: record.attachments, hasResolver: false };
   if (record.config.NetworkDisabled === true || mode === 'none') return { namespace: 'private', ...plain };
   if (mode === 'host') return { namespace: 'host', ...plain };
   if (mode.startsWith('container:')) {
-    return { namespace: { path: `/proc/${runningPid(context, mode)}/ns/net` }, ...plain };
+    const owner = runningOwner(context, mode);
+    const namespace = { path: `/proc/${owner.state.pid}/ns/net` };
+    return { namespace, ...plain, ownerDir: dirOf(context, owner.id) };
   }
   const { networks } = context;
   if (networks === undefined) {
@@ -128,9 +135,10 @@ export async function prepareNetwork(context: Context, record: ContainerRecord):
     for (const [number, attachment] of record.attachments.entries()) {
       attachments.push(await attachOne(context, record, sandbox, attachment, number === 0));
     }
-    return { namespace: { path: sandbox.path }, sandbox, attachments };
+    const hasResolver = await serveNames(context, record, sandbox, attachments);
+    return { namespace: { path: sandbox.path }, sandbox, attachments, hasResolver };
   } catch (error) {
-    await networks.releaseSandbox(sandbox);
+    await releaseSandbox(context, sandbox, hasNames(context, record.attachments));
     throw error;
   }
 }
@@ -230,14 +238,11 @@ export function checkPorts(host: HostSettings): void {
   }
 }
 
-/** Pid of the container that `container:<name>` names. @throws {CodedError} `conflict` when it does not run. */
-export function runningPid(context: Context, mode: string): number {
-  const name = mode.slice('container:'.length);
-  const record = context.records.get(name);
-  if (!isRunning(record)) {
-    throw new CodedError('conflict', `cannot join network of a non running container: ${record.id}`);
-  }
-  return record.state.pid;
+/** The container that `container:<name>` names. @throws {CodedError} `conflict` when it does not run. */
+function runningOwner(context: Context, mode: string): ContainerRecord {
+  const record = context.records.get(mode.slice('container:'.length));
+  if (isRunning(record)) return record;
+  throw new CodedError('conflict', `cannot join network of a non running container: ${record.id}`);
 }
 
 /** The namespaces of `--pid`, `--ipc` and `--uts`. */
@@ -270,5 +275,16 @@ export function namespacesOf(
 /** Takes a stopped container off its networks. */
 export async function releaseNetwork(context: Context, record: ContainerRecord): Promise<void> {
   if (record.sandboxId === undefined || record.sandboxPath === undefined) return;
-  await context.networks?.releaseSandbox({ id: record.sandboxId, path: record.sandboxPath });
+  const sandbox = { id: record.sandboxId, path: record.sandboxPath };
+  await releaseSandbox(context, sandbox, hasNames(context, record.attachments));
+}
+
+/** Gives a namespace back; its resolver goes first, for its sockets would keep the namespace. */
+export async function releaseSandbox(
+  context: Context,
+  sandbox: Sandbox,
+  hasResolver: boolean,
+): Promise<void> {
+  if (hasResolver) await dropNames(context, sandbox);
+  await context.networks?.releaseSandbox(sandbox);
 }

@@ -28,6 +28,7 @@ import { listProcesses, sampleStats } from './monitor.ts';
 import { checkName } from './names.ts';
 import { ContainerRecords } from './records.ts';
 import { recoverContainers } from './recovery.ts';
+import { restoreNames, updateNames, warmNames } from './resolver.ts';
 import { frame, joinStreams, parseDetachKeys } from './streams.ts';
 import type {
   AttachQuery,
@@ -94,6 +95,7 @@ class Containers implements ContainerService {
 
   async recover(): Promise<void> {
     await recoverContainers(this.#context, this.#lifecycle);
+    await restoreNames(this.#context);
     for (const record of this.list()) this.#health.watch(record);
   }
 
@@ -187,6 +189,10 @@ class Containers implements ContainerService {
     }
     const renamed = this.#context.records.change(record.id, { name: plain });
     publish(this.#context, renamed, 'rename', { oldName: `/${record.name}` });
+    this.#context.networks?.renameContainer(record.id, renamed.name);
+    updateNames(this.#context, renamed, renamed.attachments).catch((error) => {
+      this.#context.log.warn('a new name cannot be looked up', { container: record.id, error });
+    });
   }
 
   remove(nameOrId: string, options: Parameters<ContainerService['remove']>[1]): Promise<void> {
@@ -381,6 +387,10 @@ class Containers implements ContainerService {
     return this.list()
       .filter(({ mounts }) => mounts.some((mount) => mount.name === name))
       .map(({ id }) => id);
+  }
+
+  warmNames(): void {
+    warmNames(this.#context);
   }
 
   async connect(

@@ -311,6 +311,8 @@ export interface ContainerService {
     options: { readonly aliases: readonly string[]; readonly ipAddress: string | undefined },
   ): Promise<void>;
   disconnect(network: Network, container: string, options: { readonly force: boolean }): Promise<void>;
+  /** Gets ready to answer for names: a network on which containers have some was made. */
+  warmNames(): void;
   /** Leaves the containers to the keeper and ends. */
   close(): Promise<void>;
 }

@@ -25,17 +25,19 @@ export function createNetns(path: string, setUp: (socket: RouteSocket) => void):
   );
 }
 
-/** Runs `body` inside the namespace kept at `path`. Synchronous only. */
+/** Runs `body` inside the namespace kept at `path`, with a netlink socket of it. Synchronous only. */
 export function withNetns<T>(path: string, body: (socket: RouteSocket) => T): T {
+  return inNetns(path, () => {
+    using socket = new RouteSocket();
+    return body(socket);
+  });
+}
+
+/** Runs `body` inside the namespace kept at `path`; what it opens stays there. Synchronous only. */
+export function inNetns<T>(path: string, body: () => T): T {
   const target = openSync(path, 'r');
   try {
-    return inForeignNetns(
-      () => setNamespace(target, CLONE.NEWNET),
-      () => {
-        using socket = new RouteSocket();
-        return body(socket);
-      },
-    );
+    return inForeignNetns(() => setNamespace(target, CLONE.NEWNET), body);
   } finally {
     closeSync(target);
   }

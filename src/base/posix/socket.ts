@@ -1,4 +1,5 @@
 /** Sockets that node:net cannot open or use: passed descriptors, netlink. */
+import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { check, koffiModule, lastErrno, native, posixError } from './library.ts';
 
@@ -10,6 +11,18 @@ const bindCall = native('int bind(int fd, const uint8_t *address, unsigned int s
 const sendCall = native('int64_t send(int fd, const uint8_t *data, size_t size, int flags)');
 const recvCall = native('int64_t recv(int fd, uint8_t *data, size_t size, int flags)');
 
+const getsocknameCall = native('int getsockname(int fd, uint8_t *address, uint8_t *size)');
+const setsockoptCall = native(
+  'int setsockopt(int fd, int level, int option, const uint8_t *value, unsigned int size)',
+);
+
+const AF_INET = 2;
+const SOCK_STREAM = 1;
+const SOCK_DGRAM = 2;
+const SOCK_NONBLOCK = 0o4000;
+const SOCKADDR_IN_BYTES = 16;
+const SO_REUSEADDR = 2;
+const ONE = Buffer.from([1, 0, 0, 0]);
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_CMSG_CLOEXEC = 0x40000000;
@@ -83,6 +96,40 @@ export function waitReadable(fd: number, timeoutMs: number): void {
 /** Opens a raw socket, close-on-exec; for families Node has no API for (netlink is family 16). */
 export function openSocket(family: number, type: number, protocol: number): number {
   return check(socketCall(family, type | 0o2000000, protocol), 'socket');
+}
+
+/**
+ * Opens an IPv4 socket in the network namespace of the calling thread, close-on-exec and not blocking, bound to `address` and
+ * `port` (0: one is chosen). It is yours to close, or to give to Node (`bind({ fd })`, `listen({ fd })`).
+ */
+export function openInternetSocket(options: {
+  readonly kind: 'udp' | 'tcp';
+  readonly address: string;
+  readonly port: number;
+}): number {
+  const fd = openSocket(AF_INET, (options.kind === 'udp' ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK, 0);
+  const address = Buffer.alloc(SOCKADDR_IN_BYTES);
+  address.writeUInt16LE(AF_INET, 0);
+  address.writeUInt16BE(options.port, 2);
+  address.set(options.address.split('.').map(Number), 4);
+  try {
+    // Connections of an earlier listener on the same port may linger.
+    if (options.kind === 'tcp') check(setsockoptCall(fd, SOL_SOCKET, SO_REUSEADDR, ONE, 4), 'setsockopt');
+    bindSocket(fd, address);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** The port an internet socket is bound to. */
+export function portOfSocket(fd: number): number {
+  const address = Buffer.alloc(SOCKADDR_IN_BYTES);
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(SOCKADDR_IN_BYTES);
+  check(getsocknameCall(fd, address, size), 'getsockname');
+  return address.readUInt16BE(2);
 }
 
 /** Binds a socket to an address given as its C structure. */

@@ -17,6 +17,8 @@ export interface ContainerUses {
   listVolumeUsers(name: string): readonly string[];
   /** Names of containers whose settings name the network. */
   listNetworkUsers(networkId: string): readonly string[];
+  /** Gets ready to answer for names. */
+  warmNames(): void;
   connect(network: Network, container: string, options: ConnectOptions): Promise<void>;
   disconnect(network: Network, container: string, options: { readonly force: boolean }): Promise<void>;
   /** As `GET /containers/json?all=1&size=1` shows them. */
@@ -47,6 +49,7 @@ export function createNetworkBackend(
     createNetwork: async (options) => {
       const network = await networks.createNetwork(options);
       publish('create', network);
+      uses.warmNames();
       return network;
     },
     removeNetwork: async (nameOrId) => {
@@ -124,6 +127,7 @@ export function createContainerUses(service: ContainerService): ContainerUses {
         .list()
         .filter((record) => record.attachments.some((attachment) => attachment.networkId === networkId))
         .map((record) => record.name),
+    warmNames: () => service.warmNames(),
     connect: (network, container, options) => service.connect(network, container, options),
     disconnect: (network, container, options) => service.disconnect(network, container, options),
     list: () =>

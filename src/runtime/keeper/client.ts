@@ -6,6 +6,7 @@ import type { Duplex } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError, hasCode, isSystemError } from '#base/errors/index.ts';
 import { acquireFileLock } from '#base/fs/index.ts';
+import type { NamesAnswer, NamesChange } from '#runtime/names/types.ts';
 import {
   type KeeperAnswer,
   type KeeperRequest,
@@ -153,6 +154,10 @@ class KeeperClient implements Keeper {
 
   async forget(id: string, options: { readonly abandon?: boolean } = {}): Promise<void> {
     await this.#ask({ op: 'forget', id, abandon: options.abandon === true });
+  }
+
+  async names(change: NamesChange): Promise<NamesAnswer> {
+    return (await this.#ask({ op: 'names', change })) as NamesAnswer;
   }
 
   subscribe(listener: (event: KeeperEvent) => void): () => void {

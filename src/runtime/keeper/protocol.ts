@@ -11,6 +11,7 @@
  */
 import type { Socket } from 'node:net';
 import { CodedError, codeOf, type ErrorCode, messageOf } from '#base/errors/index.ts';
+import type { NamesChange } from '#runtime/names/types.ts';
 import type { AttachRequest, KeeperExec, KeeperStart, TerminalSize } from './types.ts';
 
 /** Raised when the messages change in a way an older side cannot follow. */
@@ -28,6 +29,7 @@ export type KeeperRequest =
   | { readonly op: 'signal'; readonly id: string; readonly signal: number; readonly group?: boolean }
   | { readonly op: 'list' }
   | { readonly op: 'forget'; readonly id: string; readonly abandon: boolean }
+  | { readonly op: 'names'; readonly change: NamesChange }
   | { readonly op: 'events' }
   | { readonly op: 'shutdown' };
 

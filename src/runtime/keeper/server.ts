@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
 import { becomeSubreaper } from '#base/posix/index.ts';
+import type { NamesService } from '#runtime/names/index.ts';
 import { KeptProcesses } from './kept.ts';
 import { errorAnswer, type KeeperRequest, PROTOCOL_VERSION, readLine, sendLine } from './protocol.ts';
 
@@ -32,6 +33,7 @@ class KeeperServer {
   readonly #processes: KeptProcesses;
   readonly #listeners = new Set<Socket>();
   readonly #server: Server;
+  #names: Promise<NamesService> | undefined;
   #connections = 0;
   #idle: NodeJS.Timeout | undefined;
   #onStop: () => void = () => {};
@@ -64,6 +66,7 @@ class KeeperServer {
       this.#onStop = resolve;
     });
     this.#server.close();
+    await (await this.#names)?.close();
     rmSync(socketPath, { force: true });
   }
 
@@ -118,6 +121,8 @@ class KeeperServer {
         return this.#processes.list();
       case 'forget':
         return this.#processes.forget(request.id, request.abandon) ?? {};
+      case 'names':
+        return (await this.#openNames()).change(request.change);
       case 'shutdown':
         if (this.#processes.busy) throw new CodedError('failed_precondition', 'containers are running');
         setImmediate(() => this.#onStop());
@@ -125,6 +130,15 @@ class KeeperServer {
       default:
         throw new CodedError('unimplemented', `the keeper does not know "${(request as { op: string }).op}"`);
     }
+  }
+
+  /** Loaded when it is first needed: most engines have no network of their own making. */
+  #openNames(): Promise<NamesService> {
+    const { onError } = this.#options;
+    this.#names ??= import('#runtime/names/index.ts').then(
+      ({ NamesService: Service }) => new Service({ onError }),
+    );
+    return this.#names;
   }
 
   #watchIdle(): void {

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import type { NamesAnswer, NamesChange } from '#runtime/names/types.ts';
 
 /** Where a container's log goes: Docker's json-file lines, rotated. */
 export interface LogTarget {
@@ -105,6 +106,11 @@ export interface Keeper {
   list(): Promise<readonly KeptProcess[]>;
   /** Drops what is known of an ended process; with `abandon`, also ends those who wait for one that never started. */
   forget(id: string, options?: { readonly abandon?: boolean }): Promise<void>;
+  /**
+   * Changes which names containers can look up, and how; answered for as long as the keeper lives.
+   * @throws `unimplemented` by a keeper of an earlier version.
+   */
+  names(change: NamesChange): Promise<NamesAnswer>;
   /** Events from now on. The returned function ends it. */
   subscribe(listener: (event: KeeperEvent) => void): () => void;
   /** Called once when the connection to the keeper is lost. */

@@ -103,3 +103,21 @@ function addressElement(port: PublishedPort): string {
 function elements(list: readonly string[]): string {
   return list.length === 0 ? '' : `elements = { ${list.join(', ')} };`;
 }
+
+/**
+ * Inside a container's namespace: what it sends to `address` port 53 reaches `port`, and comes back as from 53. So a program in
+ * the container can have port 53 itself. Ports are rewritten without connection tracking, which would watch all its packets.
+ */
+export function drawResolverRedirect(address: string, port: number): string {
+  const rules = ['udp', 'tcp'].flatMap((protocol) => [
+    `    ip daddr ${address} ${protocol} dport 53 ${protocol} dport set ${port}`,
+    `    ip saddr ${address} ${protocol} sport ${port} ${protocol} sport set 53`,
+  ]);
+  return `table ip slipway_names {
+  chain output {
+    type filter hook output priority raw; policy accept;
+${rules.join('\n')}
+  }
+}
+`;
+}

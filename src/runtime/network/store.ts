@@ -156,6 +156,11 @@ class BridgeNetworks implements NetworkStore {
     this.#sandboxes.remove(sandbox);
   }
 
+  renameContainer(containerId: string, name: string): void {
+    for (const endpoint of this.#endpoints.all())
+      if (endpoint.containerId === containerId) this.#endpoints.put({ ...endpoint, containerName: name });
+  }
+
   listEndpoints(networkId: string): readonly StoredEndpoint[] {
     return this.#endpoints.of(networkId);
   }

@@ -87,6 +87,8 @@ export interface NetworkStore {
     readonly search: readonly string[];
     readonly options: readonly string[];
   };
+  /** A container has another name from now on. */
+  renameContainer(containerId: string, name: string): void;
   /** Drops namespaces and endpoints that belong to none of the `live` sandbox ids: what a crash left behind. */
   sweepSandboxes(live: ReadonlySet<string>): void;
   /** Lets go of ports and of namespaces nobody uses; what running containers use stays. */

@@ -1,4 +1,5 @@
 /** A container as `GET /containers/{id}/json` shows it. */
+import { dnsNames } from '#container/index.ts';
 import type { Attachment, ContainerHealth, ContainerRecord, MountPoint } from '#container/types.ts';
 import type { PortBinding } from '#runtime/network/types.ts';
 import type { ContainerBackend } from './backend.ts';
@@ -144,9 +145,7 @@ function wireEndpoint(record: ContainerRecord, attachment: Attachment): object {
     GlobalIPv6Address: '',
     GlobalIPv6PrefixLen: 0,
     DNSNames:
-      attachment.networkName === 'bridge' || endpoint === undefined
-        ? null
-        : [...new Set([record.name, ...attachment.aliases, record.id.slice(0, 12)])],
+      attachment.networkName === 'bridge' || endpoint === undefined ? null : dnsNames(record, attachment),
   };
 }
 

@@ -1,0 +1,2 @@
+export { NamesService } from './service.ts';
+export * from './types.ts';
