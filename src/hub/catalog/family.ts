@@ -119,7 +119,8 @@ export class ImageFamilies {
     const chains = await this.#chainsOf(repository, digest);
     const whole = chains.at(-1);
     if (whole === undefined) return { uses: [], twins: [], usedBy: [], isTruncated: false };
-    await this.note(repository, digest);
+    // A hub that was killed between a push and its note catches up here.
+    if (!(await this.#isNoted(repository, digest))) await this.note(repository, digest);
     const [above, below] = await Promise.all([
       this.#listWhole(chains, viewer),
       this.#listBuiltOn(whole, viewer),
@@ -172,6 +173,18 @@ export class ImageFamilies {
 
   close(): void {
     this.#isClosed = true;
+  }
+
+  async #isNoted(repository: string, digest: Digest): Promise<boolean> {
+    const row = await this.#db.read
+      .selectFrom('repositories')
+      .innerJoin('image_chains', 'image_chains.repository_id', 'repositories.id')
+      .select('image_chains.depth')
+      .where('repositories.name', '=', repository)
+      .where('image_chains.manifest', '=', digest)
+      .limit(1)
+      .executeTakeFirst();
+    return row !== undefined;
   }
 
   async #chainsOf(repository: string, digest: Digest): Promise<readonly ChainId[]> {

@@ -1,10 +1,14 @@
 import { Modal, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import type { FilePreview } from '#hub/protocol/index.ts';
-import { formatBytes } from '../format.ts';
+import { ApiFailure } from '../api.ts';
+import { formatBytes, sentence } from '../format.ts';
 import { fileQuery, type ImageName } from '../image-api.ts';
 import { CodeView, linesOf } from './code-view.tsx';
 import { QueryView } from './states.tsx';
+
+/** Not found, no file, not shown: the message says all. */
+const SAID = new Set([404, 422, 501]);
 
 /** The beginning of a file, in a dialog; nothing while there is no path. */
 export function FilePreviewModal({
@@ -41,6 +45,9 @@ function Preview({
   readonly path: string;
 }) {
   const file = useQuery(fileQuery(image, layer, path));
+  // A link that leads nowhere, or to a folder, is a fact about the image and no failure of the page.
+  if (file.error instanceof ApiFailure && SAID.has(file.error.status))
+    return <Text style={{ overflowWrap: 'anywhere' }}>{sentence(file.error.message)}</Text>;
   return (
     <QueryView query={file}>
       {(preview) => (
