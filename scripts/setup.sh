@@ -8,12 +8,17 @@ node=$here/node_modules/node/bin/node
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-# npm packages, when the lock file is newer than what is installed.
-ensure_npm_packages() {
+ensure_node() {
   command -v node >/dev/null && command -v npm >/dev/null || die "Node.js >= 20 and npm are needed: https://nodejs.org or \"apt-get install nodejs npm\""
   local major
   major=$(node -p 'process.versions.node.split(".")[0]')
   [ "$major" -ge 20 ] || die "Node.js >= 20 is needed, this is $(node --version)"
+}
+
+# npm packages, when the lock file is newer than what is installed. Their install scripts run Node 26.
+ensure_npm_packages() {
+  ensure_node
+  ensure_os_packages "${NODE_PACKAGES[@]}"
   local stamp=$here/node_modules/.package-lock.json
   if [ -x "$node" ] && [ -f "$stamp" ] && ! [ "$here/package-lock.json" -nt "$stamp" ]; then return; fi
   say "setting up: npm packages"
@@ -53,6 +58,8 @@ ensure_os_packages() {
     || die "could not install: $words"
 }
 
+# What Node 26 is linked with.
+NODE_PACKAGES=(libatomic1=/usr/lib/*/libatomic.so.1)
 # What the engine itself uses.
 ENGINE_PACKAGES=(runc=runc nftables=nft libnftables1=/usr/lib/*/libnftables.so.1 isal=igzip procps=ps git=git zstd=zstd xz-utils=xz bzip2=bzip2)
 # What a base image is made with.
@@ -62,7 +69,7 @@ TEST_PACKAGES=(docker.io=docker skopeo=skopeo buildah=buildah docker-registry=do
 
 ensure_machine() {
   local groups=("${ENGINE_PACKAGES[@]}" "$@")
-  ensure_npm_packages
   [ "$(uname -s)" = Linux ] || die "the engine needs Linux"
+  ensure_npm_packages
   ensure_os_packages "${groups[@]}"
 }
