@@ -20,6 +20,7 @@ import {
   resolveUser,
   type SpecMount,
 } from '#runtime/spec/index.ts';
+import { ownHostsLine } from './hosts-file.ts';
 import { hostsLineOf, linkEnvironment, type ResolvedLink } from './links.ts';
 import { specMounts } from './mounts.ts';
 import { drawResolvConf, readHostFile } from './resolver.ts';
@@ -161,8 +162,6 @@ function networkFiles(record: ContainerRecord, plan: BundlePlan): readonly SpecM
 function hostsText(record: ContainerRecord, plan: BundlePlan): string {
   const { hostConfig: host, config } = record;
   const onHost = host.NetworkMode === 'host';
-  const name = config.Hostname ?? '';
-  const full = config.Domainname ? `${name}.${config.Domainname}\t${name}` : name;
   const addresses = record.attachments.flatMap(({ endpoint }) =>
     endpoint === undefined ? [] : [endpoint.ipAddress],
   );
@@ -170,7 +169,7 @@ function hostsText(record: ContainerRecord, plan: BundlePlan): string {
     ...(onHost ? [readHostFile('/etc/hosts').trimEnd()] : LOCAL_HOSTS),
     ...(host.ExtraHosts ?? []).map((entry) => hostsLine(entry, record, plan.networks)),
     ...plan.links.map(hostsLineOf),
-    ...(onHost ? [] : addresses.map((address) => `${address}\t${full}`)),
+    ...(onHost ? [] : addresses.map((address) => ownHostsLine(config, address))),
   ];
   return `${hosts.join('\n')}\n`;
 }
@@ -233,16 +232,27 @@ export function parseSecurity(options: readonly string[], privileged: boolean): 
   for (const option of options) {
     const at = option.search(/[=:]/);
     const [name, value] = at < 0 ? [option, ''] : [option.slice(0, at), option.slice(at + 1)];
-    if (name === 'no-new-privileges') noNewPrivileges = value === '' || value === 'true';
+    if (name === 'no-new-privileges') noNewPrivileges = isSet(option, value);
     else if (name === 'systempaths' && value === 'unconfined') unconfinedPaths = true;
     else if (name === 'seccomp') seccomp = parseSeccomp(value);
     else if (name === 'label' || name === 'apparmor') {
       if (value !== 'disable' && value !== 'unconfined') {
         throw new CodedError('unimplemented', `security option "${option}" is not part of this engine yet`);
       }
-    } else throw new CodedError('invalid_argument', `invalid --security-opt 2: "${option}"`);
+    } else throw badSecurity(option, at);
   }
   return { noNewPrivileges, seccomp, unconfinedPaths };
+}
+
+function isSet(option: string, value: string): boolean {
+  if (['', '1', 't', 'T', 'true', 'True', 'TRUE'].includes(value)) return true;
+  if (['0', 'f', 'F', 'false', 'False', 'FALSE'].includes(value)) return false;
+  throw badSecurity(option, 0);
+}
+
+/** Docker numbers the place that found the fault: 1, no value; 2, no such name or value. */
+function badSecurity(option: string, at: number): CodedError {
+  return new CodedError('invalid_argument', `invalid --security-opt ${at < 0 ? 1 : 2}: "${option}"`);
 }
 
 function parseSeccomp(value: string): Security['seccomp'] {

@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
-import { resolveInRoot } from '#runtime/spec/index.ts';
+import { capabilitiesFor, resolveInRoot } from '#runtime/spec/index.ts';
 import type { Image } from '#store/image/types.ts';
 import { parseSecurity } from './bundle.ts';
+import { checkConflicts } from './conflicts.ts';
 import { type Context, dirOf, publish, snapshotKey } from './context.ts';
 import { checkHealthcheck } from './health.ts';
 import { checkLinks } from './links.ts';
@@ -30,22 +31,26 @@ export async function createContainer(
   const name = request.name === '' ? makeName((one) => records.isNameTaken(one)) : checkName(request.name);
   records.checkNameFree(name);
   const imageName = request.config.Image ?? '';
-  if (imageName === '') throw new CodedError('invalid_argument', 'invalid reference format');
+  if (imageName === '') throw new CodedError('invalid_argument', 'no command specified');
   const image = images.getImage(imageName);
   checkPlatform(image, imageName, request.platform);
   const id = randomBytes(32).toString('hex');
+  checkConflicts(request.config, request.hostConfig);
   const host = completeHostSettings(request.hostConfig);
   checkRuntime(host.Runtime ?? '', context.runtime.name);
   checkPorts(host);
   checkHealthcheck(request.config.Healthcheck);
   checkLinks(context, host);
+  capabilitiesFor({ privileged: false, add: host.CapAdd ?? [], drop: host.CapDrop ?? [] });
   parseSecurity(host.SecurityOpt ?? [], host.Privileged === true);
   const config = completeSettings(request.config, image.config.config ?? {}, id);
   if (config.StopSignal) parseSignal(config.StopSignal);
   checkNetworkOwner(records, host.NetworkMode ?? '');
   checkEndpoints(host, request.endpoints, context.networks);
   const attachments = resolveAttachments(host, request.endpoints, context.networks);
-  const mounts = await resolveMounts({ config, host }, tellingVolumes(context), (one) => records.get(one));
+  const mounts = await resolveMounts({ config, host }, tellingVolumes(context), (one) =>
+    containerOf(records, one),
+  );
   await fillVolumes(context, image, mounts);
   const [path = '', ...args] = commandOf(config);
   const record: ContainerRecord = {
@@ -141,9 +146,13 @@ function checkRuntime(asked: string, own: string): void {
 }
 
 /** Not `not_found`: clients take that for a missing image and pull it. */
+function containerOf(records: ContainerRecords, name: string): ContainerRecord {
+  const record = name === '' ? undefined : records.find(name);
+  if (record !== undefined) return record;
+  throw new CodedError('invalid_argument', `No such container: ${name}`);
+}
+
 function checkNetworkOwner(records: ContainerRecords, mode: string): void {
   if (!mode.startsWith('container:')) return;
-  const name = mode.slice('container:'.length);
-  if (records.find(name) !== undefined) return;
-  throw new CodedError('invalid_argument', `No such container: ${name}`);
+  containerOf(records, mode.slice('container:'.length));
 }

@@ -19,6 +19,7 @@ import {
 } from './context.ts';
 import { freshHealth } from './health.ts';
 import type { HealthMonitors } from './health-monitor.ts';
+import { followLinks } from './hosts-file.ts';
 import { resolveLinks } from './links.ts';
 import { removeOwnVolumes } from './mounts.ts';
 import {
@@ -92,6 +93,7 @@ export class Lifecycle {
     publishJoined(context, context.records.get(id));
     publish(context, context.records.get(id), 'start');
     this.#health.watch(context.records.get(id));
+    followLinks(context, context.records.get(id));
     return true;
   }
 
@@ -283,7 +285,6 @@ export class Lifecycle {
   ): Promise<boolean> {
     const context = this.#context;
     const record = context.records.get(id);
-    const signal = parseSignal(options.signal || record.config.StopSignal || 'SIGTERM');
     if (record.state.status === 'restarting') {
       this.#cancelRestart(id);
       changeState(context, id, { status: 'exited' }, { stoppedByHand: true });
@@ -291,6 +292,7 @@ export class Lifecycle {
       return true;
     }
     if (!isRunning(record)) return false;
+    const signal = parseSignal(options.signal || record.config.StopSignal || 'SIGTERM');
     const seconds = options.timeoutSeconds ?? record.config.StopTimeout ?? STOP_TIMEOUT_SECONDS;
     const ended = this.wait(record, 'next-exit', new AbortController().signal);
     context.records.change(id, { stoppedByHand: true });
@@ -423,7 +425,7 @@ export function startExitCode(message: string): number {
 }
 
 /** What `body` returns; its coded errors carry `prefix` before their message, as Docker's do. */
-function naming<T>(prefix: string, body: () => T): T {
+export function naming<T>(prefix: string, body: () => T): T {
   try {
     return body();
   } catch (error) {

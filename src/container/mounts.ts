@@ -9,17 +9,15 @@ import type { ContainerRecord, MountPoint } from './types.ts';
 import type { ContainerSettings, HostSettings, MountRequest } from './wire.ts';
 
 const PROPAGATIONS = ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'];
-const BIND_WORDS = new Set([
-  'ro',
-  'rw',
-  'z',
-  'Z',
-  'nocopy',
-  'consistent',
-  'cached',
-  'delegated',
-  ...PROPAGATIONS,
-]);
+/** The words of a mode, by kind. */
+const BIND_WORDS = [
+  ['ro', 'rw'],
+  ['z', 'Z'],
+  ['nocopy'],
+  ['consistent', 'cached', 'delegated'],
+  PROPAGATIONS,
+];
+const MOUNT_TYPES = ['bind', 'volume', 'tmpfs', 'image', 'cluster', 'npipe'];
 
 /** A mount that was asked for, before its volume is made. */
 interface Wanted extends Omit<MountPoint, 'source'> {
@@ -46,6 +44,8 @@ export async function resolveMounts(
   const byTarget = new Map<string, Wanted>();
   for (const entry of host.VolumesFrom ?? []) {
     const [name = '', mode = ''] = entry.split(':');
+    if (name === '') throw refused('volumes-from specification cannot be an empty string');
+    checkMode(mode);
     for (const mount of findContainer(name).mounts) {
       byTarget.set(mount.destination, {
         ...mount,
@@ -67,7 +67,8 @@ export async function resolveMounts(
   for (const mount of host.Mounts ?? []) add(parseMount(mount));
   for (const [target, options] of Object.entries(host.Tmpfs ?? {})) add(parseTmpfs(target, options));
   for (const target of Object.keys(config.Volumes ?? {})) {
-    const destination = cleanTarget(target);
+    // A relative one means the root, as Docker takes it.
+    const destination = cleanTarget(target.startsWith('/') ? target : `/${target}`);
     if (byTarget.has(destination)) continue;
     byTarget.set(destination, { ...volumeMount(destination), anonymous: true, volume: {} });
   }
@@ -95,23 +96,23 @@ function volumeMount(destination: string): Wanted {
 function parseBind(text: string, driver: string | undefined): Wanted {
   const parts = text.split(':');
   if (parts.length > 3 || parts.length === 0 || parts.some((part) => part === '')) throw badVolume(text);
-  if (parts.length === 1) return { ...volumeMount(cleanTarget(parts[0] ?? '')), anonymous: true, volume: {} };
+  if (parts.length === 1) {
+    const prefix = `invalid volume specification: '${text}': invalid mount config for type "volume": `;
+    return { ...volumeMount(cleanTarget(parts[0] ?? '', prefix)), anonymous: true, volume: {} };
+  }
   const [source = '', target = '', mode = ''] = parts;
-  const words = mode === '' ? [] : mode.split(',');
-  const wrong = words.find((word) => !BIND_WORDS.has(word));
-  if (wrong !== undefined) throw new CodedError('invalid_argument', `invalid mode: ${mode}`);
-  const destination = cleanTarget(target, text);
+  const words = checkMode(mode);
+  const isPath = source.startsWith('/');
+  const prefix = `invalid volume specification: '${text}': invalid mount config for type "${isPath ? 'bind' : 'volume'}": `;
+  const destination = cleanTarget(target, prefix);
   const readonly = words.includes('ro');
-  if (source.startsWith('/')) {
+  if (isPath) {
+    if (words.includes('nocopy')) throw refused(`${prefix}field VolumeOptions must not be specified`);
     const propagation = words.find((word) => PROPAGATIONS.includes(word)) ?? 'rprivate';
     return { type: 'bind', source, destination, mode, readonly, propagation, createSource: true };
   }
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/.test(source)) {
-    throw new CodedError(
-      'invalid_argument',
-      `create ${source}: "${source}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
-    );
-  }
+  if (words.some((word) => PROPAGATIONS.includes(word)))
+    throw refused(`${prefix}field BindOptions must not be specified`);
   return {
     ...volumeMount(destination),
     mode: mode === '' ? 'z' : mode,
@@ -122,7 +123,9 @@ function parseBind(text: string, driver: string | undefined): Wanted {
 }
 
 function parseMount(mount: MountRequest): Wanted {
-  const destination = cleanTarget(mount.Target ?? '');
+  if (!MOUNT_TYPES.includes(mount.Type)) throw mountError(mount.Type, 'mount type unknown');
+  if (!mount.Target) throw mountError(mount.Type, 'field Target must not be empty');
+  const destination = cleanTarget(mount.Target, `invalid mount config for type "${mount.Type}": `);
   const readonly = mount.ReadOnly === true;
   const source = mount.Source ?? '';
   if (mount.Type === 'bind') {
@@ -166,10 +169,7 @@ function parseMount(mount: MountRequest): Wanted {
     const words = [...(size > 0 ? [`size=${size}`] : []), ...(mode > 0 ? [`mode=${mode.toString(8)}`] : [])];
     return { ...parseTmpfs(destination, words.join(',')), readonly };
   }
-  if (mount.Type === 'image' || mount.Type === 'cluster' || mount.Type === 'npipe') {
-    throw new CodedError('unimplemented', `mounts of type "${mount.Type}" are not part of this engine yet`);
-  }
-  throw new CodedError('invalid_argument', `mount type unknown: "${mount.Type}"`);
+  throw new CodedError('unimplemented', `mounts of type "${mount.Type}" are not part of this engine yet`);
 }
 
 function parseTmpfs(target: string, options: string): Wanted {
@@ -180,7 +180,7 @@ function parseTmpfs(target: string, options: string): Wanted {
         word,
       ),
   );
-  if (wrong !== undefined) throw new CodedError('invalid_argument', `invalid tmpfs option ["${wrong}"]`);
+  if (wrong !== undefined) throw refused(`invalid tmpfs option "${wrong}"`);
   return {
     type: 'tmpfs',
     source: '',
@@ -192,25 +192,30 @@ function parseTmpfs(target: string, options: string): Wanted {
   };
 }
 
-function cleanTarget(target: string, whole = target): string {
-  if (!target.startsWith('/')) {
-    throw new CodedError(
-      'invalid_argument',
-      `invalid volume specification: '${whole}': invalid mount config for type "volume": invalid mount path: '${target}' mount path must be absolute`,
-    );
-  }
+/** Docker's words for a mode: each kind of word at most once. */
+function checkMode(mode: string): readonly string[] {
+  const words = mode === '' ? [] : mode.split(',');
+  const isWrong = (word: string): boolean => !BIND_WORDS.some((kind) => kind.includes(word));
+  const isTwice = BIND_WORDS.some((kind) => words.filter((word) => kind.includes(word)).length > 1);
+  if (isTwice || words.some(isWrong)) throw refused(`invalid mode: ${mode}`);
+  return words;
+}
+
+/** The path without dots; `prefix` comes before what is wrong with it. */
+function cleanTarget(target: string, prefix = ''): string {
+  if (!target.startsWith('/'))
+    throw refused(`${prefix}invalid mount path: '${target}' mount path must be absolute`);
   const parts: string[] = [];
   for (const part of target.split('/')) {
     if (part === '..') parts.pop();
     else if (part !== '' && part !== '.') parts.push(part);
   }
-  if (parts.length === 0) {
-    throw new CodedError(
-      'invalid_argument',
-      `invalid volume specification: '${whole}': invalid mount config for type "volume": invalid specification: destination can't be '/'`,
-    );
-  }
+  if (parts.length === 0) throw refused(`${prefix}invalid specification: destination can't be '/'`);
   return `/${parts.join('/')}`;
+}
+
+function refused(message: string): CodedError {
+  return new CodedError('invalid_argument', message);
 }
 
 function badVolume(text: string): CodedError {

@@ -21,7 +21,7 @@ import { createContainer } from './create.ts';
 import { Execs } from './exec.ts';
 import { exportTar, readArchive, statPath, writeArchive } from './files.ts';
 import { HealthMonitors } from './health-monitor.ts';
-import { Lifecycle } from './lifecycle.ts';
+import { Lifecycle, naming } from './lifecycle.ts';
 import { readLog } from './logs.ts';
 import { connectContainer, disconnectContainer } from './membership.ts';
 import { listProcesses, sampleStats } from './monitor.ts';
@@ -145,7 +145,7 @@ class Containers implements ContainerService {
     if (record.state.status === 'paused')
       throw new CodedError('conflict', `Container ${record.id} is already paused`);
     if (record.state.status !== 'running')
-      throw new CodedError('conflict', `Container ${record.id} is not running`);
+      throw new CodedError('conflict', `container ${record.id} is not running`);
     // A frozen probe could neither end nor be killed.
     await this.#health.halt(record.id);
     try {
@@ -183,11 +183,13 @@ class Containers implements ContainerService {
   rename(nameOrId: string, name: string): void {
     const record = this.get(nameOrId);
     if (name === '') throw new CodedError('invalid_argument', 'Neither old nor new names may be empty');
-    const plain = checkName(name);
-    if (plain === record.name) {
+    const own = name.startsWith('/') ? name.slice(1) : name;
+    if (own === record.name) {
       throw new CodedError('invalid_argument', 'Renaming a container with the same name as its current name');
     }
-    const renamed = this.#context.records.change(record.id, { name: plain });
+    const renamed = naming('Error when allocating new name', () =>
+      this.#context.records.change(record.id, { name: checkName(`/${own}`) }),
+    );
     publish(this.#context, renamed, 'rename', { oldName: `/${record.name}` });
     this.#context.networks?.renameContainer(record.id, renamed.name);
     updateNames(this.#context, renamed, renamed.attachments).catch((error) => {
@@ -196,7 +198,11 @@ class Containers implements ContainerService {
   }
 
   remove(nameOrId: string, options: Parameters<ContainerService['remove']>[1]): Promise<void> {
-    if (options.link === true) throw new CodedError('unimplemented', 'links are not part of this engine yet');
+    if (options.link === true) {
+      this.get(nameOrId);
+      const message = 'Conflict, cannot remove the default link name of the container';
+      throw new CodedError('conflict', message);
+    }
     return this.#lifecycle.remove(this.get(nameOrId).id, options);
   }
 

@@ -1,12 +1,13 @@
 import { CodedError } from '#base/errors/index.ts';
 import type { ContainerConfig as ImageDefaults } from '#oci/config/index.ts';
+import { checkLogs, checkRestartPolicy } from './conflicts.ts';
 import { mergeHealthcheck } from './health.ts';
+import { checkLimits } from './limits.ts';
 import type { ContainerSettings, HostSettings } from './wire.ts';
 
 /** Rotation when nothing is asked: a log never fills the disk by itself. */
 const DEFAULT_LOG_BYTES = 20 * 1024 * 1024;
 const DEFAULT_LOG_FILES = 5;
-const MIN_MEMORY_BYTES = 6 * 1024 * 1024;
 
 /**
  * A container's settings: what the client said, completed by its image as Docker does: an entrypoint of the client's
@@ -72,22 +73,11 @@ function mergeEnv(image: readonly string[], asked: readonly string[]): readonly 
  */
 export function completeHostSettings(asked: HostSettings): HostSettings {
   const policy = asked.RestartPolicy?.Name ?? '';
-  if (!['', 'no', 'always', 'on-failure', 'unless-stopped'].includes(policy)) {
-    throw new CodedError(
-      'invalid_argument',
-      `invalid restart policy: unknown policy '${policy}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
-    );
-  }
+  checkRestartPolicy(asked.RestartPolicy);
   if (asked.AutoRemove === true && policy !== '' && policy !== 'no') {
     throw new CodedError('invalid_argument', "can't create 'AutoRemove' container with restart policy");
   }
   const retries = asked.RestartPolicy?.MaximumRetryCount ?? 0;
-  if (retries > 0 && policy !== 'on-failure') {
-    throw new CodedError(
-      'invalid_argument',
-      "invalid restart policy: maximum retry count can only be used with 'on-failure'",
-    );
-  }
   checkLimits(asked);
   checkLogs(asked);
   if ((asked.DeviceRequests?.length ?? 0) > 0) {
@@ -107,47 +97,11 @@ export function completeHostSettings(asked: HostSettings): HostSettings {
     CgroupnsMode: asked.CgroupnsMode || 'host',
     Runtime: asked.Runtime || 'runc',
     ConsoleSize: asked.ConsoleSize ?? [0, 0],
+    // What a client sends for "not asked".
+    MemorySwappiness: asked.MemorySwappiness === -1 ? null : (asked.MemorySwappiness ?? null),
+    PidsLimit: asked.PidsLimit || null,
     ...(asked.Memory && !asked.MemorySwap ? { MemorySwap: asked.Memory * 2 } : {}),
   };
-}
-
-function checkLimits(asked: HostSettings): void {
-  const { Memory: memory = 0, MemorySwap: swap = 0, NanoCpus: nano = 0 } = asked;
-  if (memory > 0 && memory < MIN_MEMORY_BYTES) {
-    throw new CodedError('invalid_argument', 'Minimum memory limit allowed is 6MB');
-  }
-  if (swap > 0 && memory === 0) {
-    throw new CodedError(
-      'invalid_argument',
-      'You should always set the Memory limit when using Memoryswap limit',
-    );
-  }
-  if (swap > 0 && swap < memory) {
-    throw new CodedError(
-      'invalid_argument',
-      'Minimum memoryswap limit should be larger than memory limit, see usage',
-    );
-  }
-  if (nano > 0 && (asked.CpuPeriod ?? 0) > 0) {
-    throw new CodedError(
-      'invalid_argument',
-      'Conflicting options: Nano CPUs and CPU Period cannot both be set.',
-    );
-  }
-  if ((asked.ShmSize ?? 0) < 0) throw new CodedError('invalid_argument', 'SHM size can not be less than 0');
-  const score = asked.OomScoreAdj ?? 0;
-  if (score < -1000 || score > 1000) {
-    throw new CodedError(
-      'invalid_argument',
-      `Invalid value ${score}, range for oom score adj is [-1000, 1000]`,
-    );
-  }
-}
-
-function checkLogs(asked: HostSettings): void {
-  const type = asked.LogConfig?.Type ?? '';
-  if (['', 'json-file', 'local', 'none'].includes(type)) return;
-  throw new CodedError('invalid_argument', `logger: no log driver named '${type}' is registered`);
 }
 
 /** How the container's log is kept; `undefined` with the driver `none`. */

@@ -120,3 +120,109 @@ test('diff, commit and export know a container’s changes with every storage dr
     );
   }
 });
+
+/** Flags of `docker run` that are refused before anything is made, and the text of the refusal. */
+const REFUSED_FLAGS: readonly (readonly [string, string])[] = [
+  [
+    '--memory 20m --memory-reservation 30m',
+    'Minimum memory limit can not be less than memory reservation limit, see usage',
+  ],
+  ['--memory-reservation 1m', 'Minimum memory reservation allowed is 6MB'],
+  ['--memory 1m', 'Minimum memory limit allowed is 6MB'],
+  [
+    '--memory 20m --memory-swap 10m',
+    'Minimum memoryswap limit should be larger than memory limit, see usage',
+  ],
+  ['--memory-swap 10m', 'You should always set the Memory limit when using Memoryswap limit, see usage'],
+  ['--cpus 0.5 --cpu-quota 1000', 'Conflicting options: Nano CPUs and CPU Quota cannot both be set'],
+  ['--cpu-period 1', 'CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)'],
+  ['--cpu-quota 1', 'CPU cfs quota can not be less than 1ms (i.e. 1000)'],
+  ['--cpuset-cpus x', 'Invalid value x for cpuset cpus: invalid format: x'],
+  ['--cpuset-mems 1-0', 'Invalid value 1-0 for cpuset mems: invalid format: 1-0'],
+  ['--ipc bad', 'invalid IPC mode: bad'],
+  ['--uts host -h foo', 'conflicting options: hostname and the UTS mode'],
+  ['--network container:', 'Invalid network mode: invalid container format container:<name|id>'],
+  ['--network container:up -h foo', 'conflicting options: hostname and the network mode'],
+  [
+    '--network container:up -p 80:80',
+    'conflicting options: port publishing and the container type network mode',
+  ],
+  [
+    '--network container:up --expose 80',
+    'conflicting options: port exposing and the container type network mode',
+  ],
+  ['--network container:up --dns 1.1.1.1', 'conflicting options: dns and the network mode'],
+  [
+    '--network container:up --add-host a:1.2.3.4',
+    'conflicting options: custom host-to-IP mapping and the network mode',
+  ],
+  ['--network container:nosuch', 'No such container: nosuch'],
+  ['--volumes-from nosuch', 'No such container: nosuch'],
+  ['--volumes-from up:bad', 'invalid mode: bad'],
+  ['-v vol:/x:ro,rw', 'invalid mode: ro,rw'],
+  [
+    '-v vol:/x:rprivate',
+    `invalid volume specification: 'vol:/x:rprivate': invalid mount config for type "volume": field BindOptions must not be specified`,
+  ],
+  [
+    '-v /tmp:/x:nocopy',
+    `invalid volume specification: '/tmp:/x:nocopy': invalid mount config for type "bind": field VolumeOptions must not be specified`,
+  ],
+  [
+    '-v vol:x',
+    `invalid volume specification: 'vol:x': invalid mount config for type "volume": invalid mount path: 'x' mount path must be absolute`,
+  ],
+  [
+    '-v vol:/',
+    `invalid volume specification: 'vol:/': invalid mount config for type "volume": invalid specification: destination can't be '/'`,
+  ],
+  ['--mount type=bad,target=/x', 'invalid mount config for type "bad": mount type unknown'],
+  [
+    '--mount type=tmpfs,target=x',
+    `invalid mount config for type "tmpfs": invalid mount path: 'x' mount path must be absolute`,
+  ],
+  [
+    '--mount type=volume,source=vol,target=/',
+    `invalid mount config for type "volume": invalid specification: destination can't be '/'`,
+  ],
+  ['--tmpfs x', "invalid mount path: 'x' mount path must be absolute"],
+  ['--tmpfs /', "invalid specification: destination can't be '/'"],
+  ['--tmpfs /x:bad', 'invalid tmpfs option "bad"'],
+  ['-w rel', "the working directory 'rel' is invalid, it needs to be an absolute path"],
+  ['--security-opt no-new-privileges=x', 'invalid --security-opt 2: "no-new-privileges=x"'],
+  ['--cap-add nosuch', 'invalid CapAdd: unknown capability: "CAP_NOSUCH"'],
+  ['--runtime nosuch', 'unknown or invalid runtime name: nosuch'],
+  ['--isolation bad', `Invalid isolation: "bad" - linux only supports 'default'`],
+  ['--log-driver nosuch', 'error looking up logging plugin nosuch: plugin "nosuch" not found'],
+  ['--log-opt bad=x', "unknown log opt 'bad' for json-file log driver"],
+  [
+    '--storage-opt size=10G',
+    "--storage-opt is supported only for overlay over xfs with 'pquota' mount option",
+  ],
+];
+
+test('flags of run that cannot be kept are refused with Docker’s words and 125', { skip }, () =>
+  withBox((daemon) => {
+    daemon.dockerOk(['run', '-d', '--name', 'up', 'box:1', 'sleep', '99']);
+    for (const [flags, text] of REFUSED_FLAGS) {
+      const result = daemon.docker(['run', '--rm', ...flags.split(' '), 'box:1', 'true']);
+      const stderr = `docker: Error response from daemon: ${text}\n\nRun 'docker run --help' for more information\n`;
+      assert.deepEqual(result, { code: 125, stdout: '', stderr }, flags);
+    }
+    for (const [policy, text] of [
+      ['on-failure:-1', 'maximum retry count cannot be negative'],
+      ['always:3', "maximum retry count can only be used with 'on-failure'"],
+    ]) {
+      const result = daemon.docker(['create', '--restart', policy ?? '', 'box:1']);
+      assert.equal(result.stderr, `Error response from daemon: invalid restart policy: ${text}\n`);
+    }
+    assert.equal(daemon.dockerOk(['ps', '-aq']).split('\n').length, 1, 'nothing was made');
+  }),
+);
+
+test('a volume of an image or of -v may be named without its slash', { skip }, () =>
+  withBox((daemon) => {
+    const found = daemon.dockerOk(['run', '--rm', '-v', 'data', 'box:1', 'stat', '-c', '%n %a', '/data']);
+    assert.equal(found, '/data 755');
+  }),
+);

@@ -34,7 +34,7 @@ function normalize(names: readonly string[], field: string): readonly string[] {
     if (upper === 'ALL') return upper;
     const full = upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
     if (!ALL_CAPABILITIES.includes(full)) {
-      throw new CodedError('invalid_argument', `invalid ${field}: unknown capability: "${name}"`);
+      throw new CodedError('invalid_argument', `invalid ${field}: unknown capability: "${full}"`);
     }
     return full;
   });

@@ -190,7 +190,7 @@ describe('capabilities and seccomp', () => {
       false,
     );
     assert.throws(() => capabilitiesFor({ privileged: false, add: ['FLY'] }), {
-      message: 'invalid CapAdd: unknown capability: "FLY"',
+      message: 'invalid CapAdd: unknown capability: "CAP_FLY"',
     });
   });
 

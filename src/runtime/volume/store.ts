@@ -78,7 +78,9 @@ class LocalVolumes implements VolumeStore {
       anonymous: !options.name,
       createdAt: new Date(),
     };
-    mkdirSync(volume.mountpoint, { recursive: true, mode: 0o755 });
+    mkdirSync(volume.mountpoint, { recursive: true });
+    // Whatever the umask of this process is.
+    chmodSync(volume.mountpoint, 0o755);
     chmodSync(join(this.#dir, name), 0o701);
     const { mountpoint: _, ...document } = volume;
     this.#options.db.run(
@@ -146,6 +148,12 @@ class LocalVolumes implements VolumeStore {
 }
 
 function checkRequest(name: string, driver = 'local', options: Readonly<Record<string, string>> = {}): void {
+  if (name.length === 1) {
+    throw new CodedError(
+      'invalid_argument',
+      `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,
+    );
+  }
   if (!NAME.test(name)) {
     throw new CodedError(
       'invalid_argument',
@@ -158,7 +166,11 @@ function checkRequest(name: string, driver = 'local', options: Readonly<Record<s
       `create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`,
     );
   }
-  const [option] = Object.keys(options);
+  const names = Object.keys(options);
+  const unknown = names.find((option) => !['type', 'o', 'device', 'size'].includes(option));
+  if (unknown !== undefined)
+    throw new CodedError('invalid_argument', `create ${name}: invalid option: "${unknown}"`);
+  const [option] = names;
   if (option !== undefined) {
     throw new CodedError('unimplemented', `create ${name}: volume option "${option}" is not supported yet`);
   }
