@@ -64,6 +64,7 @@ export function createMirroredRepository(
     listReferrers: (digest, type, signal) => read((c) => c.listReferrers(digest, type, signal), signal),
     mountBlob: refuse,
     uploadBlob: refuse,
+    uploadUnfinished: refuse,
     putManifest: refuse,
     deleteManifest: refuse,
   };

@@ -12,7 +12,7 @@ import { networkError, RegistryResponseError, responseError } from './errors.ts'
 import type { Session, SessionRequest } from './session.ts';
 import { discard, type HttpRequest, type HttpResponse, readBody } from './transport.ts';
 import type { BlobOpener, RegistryClientOptions, RepositoryClient } from './types.ts';
-import { uploadBlob } from './upload.ts';
+import { uploadBlob, uploadUnfinished } from './upload.ts';
 
 const ACCEPT = [MEDIA.ociIndex, MEDIA.dockerIndex, MEDIA.ociManifest, MEDIA.dockerManifest].join(', ');
 const TAGS_PAGE_LIMIT_BYTES = 8 * 1024 * 1024;
@@ -129,6 +129,17 @@ class SessionRepository implements RepositoryClient {
       signal: options.signal,
       ...(retry === undefined ? {} : { retry }),
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    });
+  }
+
+  uploadUnfinished(
+    open: () => ByteStream,
+    finished: Promise<Pick<Descriptor, 'digest' | 'size'>>,
+    options: { readonly signal?: AbortSignal | undefined } = {},
+  ): Promise<boolean> {
+    return uploadUnfinished(this.#session, this.#urlOf('blobs/uploads/'), open, finished, {
+      scopes: this.#scopes,
+      signal: options.signal,
     });
   }
 

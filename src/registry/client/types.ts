@@ -78,6 +78,17 @@ export interface RepositoryClient {
       readonly signal?: AbortSignal | undefined;
     },
   ): Promise<void>;
+  /**
+   * Uploads a blob while it is being made: its bytes as they come, then what `finished` says of them. Tried once; `false` when the
+   * registry, or what lies before it, did not take it in this way: the whole blob is to be uploaded then. `open` may be called
+   * again, and must then begin anew.
+   * @throws when the registry takes no upload at all.
+   */
+  uploadUnfinished(
+    open: () => ByteStream,
+    finished: Promise<Pick<Descriptor, 'digest' | 'size'>>,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<boolean>;
   /** Returns the digest under which the registry keeps the manifest. */
   putManifest(
     tagOrDigest: string,

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { CodedError } from '#base/errors/index.ts';
 import { parseDigest } from '#oci/digest/index.ts';
@@ -69,6 +70,69 @@ test('a blob is uploaded whole, in chunks where the registry refuses that, and a
   };
   await repository.uploadBlob(descriptor, () => one(bytes));
   assert.deepEqual(double.blobs.get(descriptor.digest), bytes);
+});
+
+test('a blob is uploaded while it is made; what the registry does not take in this way is said', async () => {
+  await using double = await startRegistryDouble();
+  await using client = clientOf();
+  const repository = await openDouble(client, double.host, 'push');
+  const bytes = Buffer.alloc(200_000, 'y');
+  const descriptor = { digest: parseDigest(sha256Of(bytes)), size: bytes.byteLength };
+  const made = Promise.withResolvers<typeof descriptor>();
+  const making = async function* (): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, 70_000);
+    yield bytes.subarray(70_000);
+    made.resolve(descriptor);
+  };
+  assert.equal(await repository.uploadUnfinished(making, made.promise), true);
+  assert.deepEqual(double.blobs.get(descriptor.digest), bytes);
+  assert.deepEqual(
+    double.seen.map(({ method }) => method),
+    ['GET', 'POST', 'PATCH', 'PUT'],
+  );
+
+  double.blobs.clear();
+  const upload = (): Promise<boolean> => repository.uploadUnfinished(() => one(bytes), made.promise);
+  const failures: readonly ((request: IncomingMessage, response: ServerResponse) => void)[] = [
+    (_, response) => sendError(response, 405, 'UNSUPPORTED', 'the operation is unsupported'),
+    (request) => request.socket.destroy(),
+    (_, response) => void response.writeHead(202).end(),
+  ];
+  for (const fail of failures) {
+    double.intercept = (request, response) => {
+      if (request.method !== 'PATCH') return false;
+      fail(request, response);
+      return true;
+    };
+    assert.equal(await upload(), false);
+  }
+  double.intercept = undefined;
+  const wrong = Promise.resolve({ digest: parseDigest(sha256Of('z')), size: 1 });
+  assert.equal(await repository.uploadUnfinished(() => one(bytes), wrong), false);
+  assert.equal(double.blobs.size, 0);
+
+  double.intercept = (_, response) => {
+    sendError(response, 403, 'DENIED', 'requested access to the resource is denied');
+    return true;
+  };
+  await assert.rejects(upload(), { code: 'permission_denied' });
+});
+
+test('an upload of an unfinished blob ends with its caller', async () => {
+  await using double = await startRegistryDouble();
+  await using client = clientOf();
+  const repository = await openDouble(client, double.host, 'push');
+  const caller = new AbortController();
+  const stuck = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.alloc(10);
+    caller.abort(new Error('not wanted any more'));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  const never = new Promise<never>(() => undefined);
+  await assert.rejects(
+    repository.uploadUnfinished(stuck, never, { signal: caller.signal }),
+    /not wanted any more/,
+  );
 });
 
 test('bytes that cannot be read here end an upload at once with their own error', async () => {

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { CodedError } from '#base/errors/index.ts';
 import type { Descriptor } from '#oci/manifest/index.ts';
 import { RegistryResponseError } from './errors.ts';
 import { resolveLocation, type Session, withRetries } from './session.ts';
@@ -85,6 +86,43 @@ async function putWhole(
     await discard(response);
   } catch (error) {
     throw source.error ?? error;
+  }
+}
+
+/**
+ * Uploads bytes whose digest is known only at their end: POST, one PATCH as they come, PUT with the digest. Once: `false` for any
+ * failure after the registry has agreed to an upload.
+ */
+export async function uploadUnfinished(
+  session: Session,
+  uploadsUrl: URL,
+  open: () => AsyncIterable<Uint8Array>,
+  finished: Promise<Pick<Descriptor, 'digest'>>,
+  options: Pick<UploadOptions, 'scopes' | 'signal'>,
+): Promise<boolean> {
+  const started = await startUpload(session, uploadsUrl, options);
+  const { scopes, signal } = options;
+  const shared = { scopes, signal, headersTimeoutMs: COMMIT_TIMEOUT_MS, retry: false };
+  try {
+    const sent = await session.send({
+      ...shared,
+      method: 'PATCH',
+      url: resolveLocation(started),
+      headers: { 'content-type': 'application/octet-stream' },
+      body: () => Readable.from(open(), { objectMode: false, highWaterMark: 1024 * 1024 }),
+      expect: [202],
+    });
+    await discard(sent);
+    const url = resolveLocation(sent);
+    url.searchParams.append('digest', (await finished).digest);
+    const headers = { 'content-length': '0' };
+    const closed = await session.send({ ...shared, method: 'PUT', url, headers, expect: [201] });
+    await discard(closed);
+    return true;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!(error instanceof CodedError)) throw error;
+    return false;
   }
 }
 

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { CodedError } from '#base/errors/index.ts';
-import { parseDigest } from '#oci/digest/index.ts';
+import { chainIdOf, type DiffId, digestOf, parseDigest } from '#oci/digest/index.ts';
 import { parseReference } from '#oci/reference/index.ts';
+import type { Image } from '#store/image/types.ts';
+import type { Store } from '#store/root/index.ts';
 import { NEEDS_DOCKER_REGISTRY, withDockerRegistry } from '../../../test/support/docker-registry.ts';
 import { anonymous, credentialsOf, sendError } from '../../../test/support/registry-double.ts';
 import { NEEDS_ROOT } from '../../../test/support/store.ts';
@@ -112,4 +118,98 @@ test(
         assert.deepEqual(resolved.config.config?.Env, ['A=b']);
       }),
     ),
+);
+
+/** An image of one layer that was made here: no compressed form of it is held. */
+async function addBuilt(store: Store, bytes: Buffer): Promise<Image> {
+  const active = await store.snapshots.prepare('built', undefined);
+  writeFileSync(join(active.upperDir, 'file'), bytes);
+  const indexPath = store.content.reserveFile();
+  const facts = await store.changesets.describeChangeset(
+    { dir: active.upperDir, kind: 'overlay' },
+    { indexPath },
+  );
+  const indexDigest = await store.content.hashFile(indexPath);
+  await store.content.adoptFile(indexPath, { digest: indexDigest, sizeBytes: statSync(indexPath).size });
+  const chainId = chainIdOf([facts.diffId]);
+  await store.snapshots.commit('built', chainId);
+  store.images.addLayer({ ...facts, indexDigest }, { chainId });
+  const config = {
+    architecture: 'amd64',
+    os: 'linux',
+    config: {},
+    rootfs: { type: 'layers', diff_ids: [facts.diffId] },
+  };
+  return store.images.addImage({ configBytes: Buffer.from(JSON.stringify(config)) });
+}
+
+test(
+  'a large layer is uploaded while it is compressed, and whole from the store when that fails',
+  options,
+  () =>
+    withBench(async ({ store, double, transfer }) => {
+      const image = await addBuilt(store, randomBytes(6 * 1024 * 1024));
+      const push = async (name: string): Promise<readonly string[]> => {
+        const from = double.seen.length;
+        await transfer.pushImage(image, parseReference(`${double.host}/${name}`), { credentials: anonymous });
+        return double.seen
+          .slice(from)
+          .flatMap(({ method }) => (method === 'HEAD' || method === 'GET' ? [] : method));
+      };
+      const isWhole = async (): Promise<boolean> => {
+        const [blob] = store.images.listLayerBlobs(image.layers[0]?.diffId as DiffId);
+        const sent = double.blobs.get(blob?.digest ?? '');
+        return sent !== undefined && digestOf(gunzipSync(sent)) === image.layers[0]?.diffId;
+      };
+      const forget = (): void => {
+        double.blobs.clear();
+        store.db.run('DELETE FROM layer_blobs');
+      };
+      // The layer; the config; the manifest.
+      assert.deepEqual((await push('team/app:v1')).toSorted(), [
+        'PATCH',
+        'POST',
+        'POST',
+        'PUT',
+        'PUT',
+        'PUT',
+      ]);
+      assert.ok(await isWhole());
+      assert.deepEqual(await push('team/app:v2'), ['PUT'], 'only the manifest');
+
+      forget();
+      let breaks = 1;
+      double.intercept = (request) => {
+        if (request.method !== 'PATCH' || breaks-- <= 0) return false;
+        request.socket.destroy();
+        return true;
+      };
+      assert.equal((await push('team/app:v3')).filter((method) => method === 'PATCH').length, 1);
+      assert.ok(await isWhole());
+
+      forget();
+      double.intercept = (request, response) => {
+        if (request.method !== 'POST') return false;
+        sendError(response, 403, 'DENIED', 'requested access to the resource is denied');
+        return true;
+      };
+      await assert.rejects(push('team/app:v4'), { code: 'permission_denied' });
+      double.intercept = undefined;
+      await push('team/app:v5');
+      assert.ok(await isWhole());
+    }),
+);
+
+test('a layer that has changed on the disk is not acknowledged to the registry', options, () =>
+  withBench(async ({ store, double, transfer }) => {
+    const image = await addBuilt(store, randomBytes(6 * 1024 * 1024));
+    const tree = store.snapshots.find(image.chainId as string)?.dir as string;
+    writeFileSync(join(tree, 'file'), randomBytes(6 * 1024 * 1024));
+    await assert.rejects(
+      transfer.pushImage(image, parseReference(`${double.host}/team/app:v1`), { credentials: anonymous }),
+      { code: 'data_loss' },
+    );
+    assert.equal(double.blobs.size, 0);
+    assert.deepEqual(store.images.listLayerBlobs(image.layers[0]?.diffId as DiffId), []);
+  }),
 );

@@ -1,5 +1,4 @@
 import { mapConcurrently } from '#base/async/index.ts';
-import { CodedError } from '#base/errors/index.ts';
 import { type DiffId, type Digest, shortIdOf } from '#oci/digest/index.ts';
 import {
   compressionOf,
@@ -12,17 +11,17 @@ import {
 } from '#oci/manifest/index.ts';
 import { formatFamiliar, type Reference, withDefaultTag } from '#oci/reference/index.ts';
 import type { RepositoryClient } from '#registry/client/types.ts';
-import type { Image, Layer } from '#store/image/types.ts';
+import type { Image } from '#store/image/types.ts';
 import type { Lease } from '#store/lease/types.ts';
 import { pushFailure } from './failure.ts';
-import { countBytes, type Report } from './progress.ts';
+import type { Report } from './progress.ts';
+import { pushLayer } from './push-layer.ts';
 import type { TransferContext } from './shared.ts';
 import type { TransferOptions } from './types.ts';
 
 const LEASE_TTL_MS = 24 * 60 * 60_000;
 /** Layers in hand at once: what is uploaded and what is compressed is limited apart. */
 const LAYERS_AT_ONCE = 8;
-const MAX_MOUNT_ATTEMPTS = 3;
 
 /** Pushes one image under one reference. */
 export async function pushImage(
@@ -69,8 +68,8 @@ async function push(
     unique.toReversed(),
     { concurrency: LAYERS_AT_ONCE, ...(options.signal === undefined ? {} : { signal: options.signal }) },
     async (layer, _index, signal) => {
-      const preferred = known?.layers.get(layer.diffId);
-      const descriptor = await pushLayer(context, repository, layer, preferred, lease, report, signal);
+      const push = { context, repository, lease, report, signal };
+      const descriptor = await pushLayer(push, layer, known?.layers.get(layer.diffId));
       return [layer.diffId, descriptor] as const;
     },
   );
@@ -112,111 +111,6 @@ async function findKnownManifest(context: TransferContext, image: Image): Promis
     return { bytes, mediaType: decoded.mediaType, layers };
   }
   return undefined;
-}
-
-async function pushLayer(
-  context: TransferContext,
-  repository: RepositoryClient,
-  layer: Layer,
-  preferred: Descriptor | undefined,
-  lease: Lease,
-  report: Report,
-  signal: AbortSignal,
-): Promise<Descriptor> {
-  const id = shortIdOf(layer.diffId);
-  const { images } = context;
-  const known = images.listLayerBlobs(layer.diffId).filter(({ digest }) => digest !== preferred?.digest);
-  const candidates = preferred === undefined ? known : [preferred, ...known];
-  for (const candidate of candidates) {
-    lease.add({ kind: 'blob', key: candidate.digest });
-    if (await repository.hasBlob(candidate.digest, signal)) {
-      report({ id, status: 'Layer already exists' });
-      return remember(context, repository, candidate);
-    }
-    const from = await mountFromAnother(context, repository, candidate.digest, signal);
-    if (from !== undefined) {
-      report({ id, status: `Mounted from ${from}` });
-      return remember(context, repository, candidate);
-    }
-  }
-  const progress = countBytes(report, { id, status: 'Preparing', total: layer.tarSizeBytes });
-  const held = candidates.find(({ digest }) => context.content.findBlob(digest) !== undefined);
-  const descriptor =
-    held ??
-    (await context.work.run(`pack ${layer.diffId}`, report, signal, (_shared, workSignal) =>
-      context.packs.run(
-        () => images.ensureLayerBlob(layer.diffId, 'gzip', { onProgress: progress, signal: workSignal }),
-        workSignal,
-      ),
-    ));
-  lease.add({ kind: 'blob', key: descriptor.digest });
-  await context.work.run(
-    `upload ${repository.origin} ${repository.repository} ${descriptor.digest}`,
-    report,
-    signal,
-    (shared, workSignal) =>
-      context.uploads.run(() => upload(context, repository, descriptor, id, shared, workSignal), workSignal),
-  );
-  return remember(context, repository, descriptor);
-}
-
-function remember(
-  context: TransferContext,
-  repository: RepositoryClient,
-  descriptor: Descriptor,
-): Descriptor {
-  const { registry, repository: name } = repository;
-  context.images.addBlobSource(descriptor.digest, { registry, repository: name });
-  return descriptor;
-}
-
-async function mountFromAnother(
-  { images }: TransferContext,
-  repository: RepositoryClient,
-  digest: Digest,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  const sources = images
-    .listBlobSources(digest)
-    .filter(
-      (source) => source.registry === repository.registry && source.repository !== repository.repository,
-    );
-  for (const source of sources.slice(0, MAX_MOUNT_ATTEMPTS)) {
-    try {
-      if (await repository.mountBlob(digest, source.repository, signal)) return source.repository;
-    } catch (error) {
-      // No right on the source is no fault of this push: the blob is uploaded instead.
-      signal.throwIfAborted();
-      if (!(error instanceof CodedError)) throw error;
-    }
-  }
-  return undefined;
-}
-
-async function upload(
-  { content }: TransferContext,
-  repository: RepositoryClient,
-  descriptor: Descriptor,
-  id: string,
-  report: Report,
-  signal: AbortSignal,
-): Promise<void> {
-  // A blob we compressed just now may be there from an earlier push.
-  if (await repository.hasBlob(descriptor.digest, signal)) {
-    report({ id, status: 'Layer already exists' });
-    return;
-  }
-  const onProgress = countBytes(report, { id, status: 'Pushing', total: descriptor.size });
-  onProgress(0);
-  await repository.uploadBlob(
-    descriptor,
-    (offset) => content.openBlob(descriptor.digest, { start: offset }),
-    {
-      onProgress,
-      signal,
-    },
-  );
-  report({ id, status: 'Pushed' });
 }
 
 async function pushConfig(

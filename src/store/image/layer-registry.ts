@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { SingleFlight } from '#base/async/index.ts';
 import { decompress } from '#base/bytes/index.ts';
 import type { ByteStream, OutputCompression } from '#base/bytes/types.ts';
@@ -9,6 +10,7 @@ import type { ContentStore } from '#store/content/types.ts';
 import type { Database, Row } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import { compressFile } from './compress-file.ts';
+import { GrowingFile } from './growing-blob.ts';
 import { layerOf } from './image-reader.ts';
 import { sameBytes } from './same-bytes.ts';
 import type { ImageStore, Layer } from './types.ts';
@@ -30,7 +32,7 @@ export class LayerRegistry {
   readonly #snapshots: SnapshotStore;
   readonly #changesets: Changesets;
   readonly #packing = new SingleFlight<string, Descriptor>();
-  readonly #listeners = new Map<string, Set<(tarBytes: number) => void>>();
+  readonly #makings = new Map<string, Making>();
 
   constructor({ db, content, snapshots, changesets }: LayerRegistryOptions) {
     this.#db = db;
@@ -105,25 +107,22 @@ export class LayerRegistry {
       held.find((blob) => compressionOf(blob.mediaType) === prefer) ?? held.find((blob) => !isPlain(blob));
     if (match !== undefined) return match;
     const key = `${diffId} ${prefer}`;
-    const listeners = this.#listeners.get(key) ?? new Set();
-    this.#listeners.set(key, listeners);
-    if (options.onProgress !== undefined) listeners.add(options.onProgress);
-    const onProgress = (tarBytes: number): void => {
-      for (const listener of listeners) listener(tarBytes);
-    };
+    const making = this.#makings.get(key) ?? new Making();
+    this.#makings.set(key, making);
+    making.follow(options);
     try {
       const plain = held.find(isPlain);
       return await this.#packing.run(
         key,
         (signal) =>
           plain === undefined
-            ? this.#pack(diffId, prefer, onProgress, signal)
+            ? this.#pack(diffId, prefer, making, signal)
             : this.#compress(diffId, plain, prefer, signal),
         options.signal,
       );
     } finally {
-      if (options.onProgress !== undefined) listeners.delete(options.onProgress);
-      if (listeners.size === 0) this.#listeners.delete(key);
+      making.unfollow(options);
+      if (!making.isFollowed && this.#makings.get(key) === making) this.#makings.delete(key);
     }
   }
 
@@ -161,19 +160,27 @@ export class LayerRegistry {
   async #pack(
     diffId: DiffId,
     format: OutputCompression,
-    onProgress: (tarBytes: number) => void,
+    making: Making,
     signal: AbortSignal,
   ): Promise<Descriptor> {
     const outPath = this.#content.reserveFile();
     const tree = this.#treeOf(diffId);
-    const packed = await this.#changesets.packChangeset(tree, {
-      format,
-      outPath,
-      expect: diffId,
-      onProgress,
-      signal,
-    });
-    return this.#keep(diffId, format, outPath, packed);
+    const blob = making.begin(outPath);
+    try {
+      const packed = await this.#changesets.packChangeset(tree, {
+        format,
+        outPath,
+        expect: diffId,
+        onProgress: (tarBytes) => making.progress(tarBytes),
+        signal,
+      });
+      blob.end();
+      return await this.#keep(diffId, format, outPath, packed);
+    } catch (error) {
+      blob.fail(error);
+      await rm(outPath, { force: true });
+      throw error;
+    }
   }
 
   async #compress(
@@ -201,6 +208,37 @@ export class LayerRegistry {
     const descriptor = { digest, mediaType: MEDIA_OF[format], size: sizeBytes };
     this.addBlob(diffId, descriptor);
     return descriptor;
+  }
+}
+
+/** One compressed form being made, and who wants to know of it. */
+class Making {
+  readonly #followers = new Set<PackOptions>();
+  #blob: GrowingFile | undefined;
+
+  get isFollowed(): boolean {
+    return this.#followers.size > 0;
+  }
+
+  follow(follower: PackOptions): void {
+    this.#followers.add(follower);
+    if (this.#blob?.isGrowing) follower.onGrowing?.(this.#blob);
+  }
+
+  unfollow(follower: PackOptions): void {
+    this.#followers.delete(follower);
+  }
+
+  begin(path: string): GrowingFile {
+    const blob = new GrowingFile(path);
+    this.#blob = blob;
+    for (const { onGrowing } of this.#followers) onGrowing?.(blob);
+    return blob;
+  }
+
+  progress(tarBytes: number): void {
+    this.#blob?.grew();
+    for (const { onProgress } of this.#followers) onProgress?.(tarBytes);
   }
 }
 

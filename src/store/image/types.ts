@@ -31,6 +31,16 @@ export interface Image {
   readonly repoDigests: readonly Reference[];
 }
 
+/** A compressed form of a layer that is being made: its bytes can be read before it is whole. */
+export interface GrowingBlob {
+  /** False once it is whole, or will never be. */
+  readonly isGrowing: boolean;
+  /** Bytes there are so far. */
+  readonly sizeBytes: number;
+  /** All bytes from the first, as they come; fails when the making does. Only while it grows. */
+  open(): ByteStream;
+}
+
 /** A container that uses an image; while it runs not even force removes the image. */
 export interface ImageUser {
   readonly containerId: string;
@@ -99,12 +109,17 @@ export interface ImageStore {
   findDiffId(blob: Digest): DiffId | undefined;
   /**
    * A compressed form of the layer whose bytes are in the content store: made once, remembered.
-   * `prefer` is used when none is held.
+   * `prefer` is used when none is held. When it has to be made, `onGrowing` is given it at the beginning; readers must not
+   * trust what they read before the promise is fulfilled.
    */
   ensureLayerBlob(
     diffId: DiffId,
     prefer: OutputCompression,
-    options?: { readonly onProgress?: (tarBytes: number) => void; readonly signal?: AbortSignal },
+    options?: {
+      readonly onProgress?: (tarBytes: number) => void;
+      readonly onGrowing?: (blob: GrowingBlob) => void;
+      readonly signal?: AbortSignal;
+    },
   ): Promise<Descriptor>;
   /** The plain tar of a layer, `Layer.tarSizeBytes` long, verified against its diffID while it streams. */
   openLayerTar(diffId: DiffId): ByteStream;
