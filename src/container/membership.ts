@@ -2,17 +2,19 @@
 import { CodedError } from '#base/errors/index.ts';
 import type { Network, Sandbox } from '#runtime/network/types.ts';
 import { type Context, isRunning } from './context.ts';
+import { followNetworks } from './hosts-file.ts';
+import { parseLink } from './links.ts';
 import { attachmentFor, attachOne, endpointProblems } from './networking.ts';
 import { publishMembership } from './notices.ts';
 import { updateNames } from './resolver.ts';
-import type { ContainerRecord } from './types.ts';
+import type { ContainerRecord, ContainerService } from './types.ts';
 
 /** @see ContainerService.connect */
 export async function connectContainer(
   context: Context,
   record: ContainerRecord,
   network: Network,
-  options: { readonly aliases: readonly string[]; readonly ipAddress: string | undefined },
+  options: Parameters<ContainerService['connect']>[2],
 ): Promise<void> {
   if (record.attachments.some(({ networkId }) => networkId === network.id)) {
     throw new CodedError(
@@ -28,8 +30,10 @@ export async function connectContainer(
   }
   const request = {
     Aliases: options.aliases,
+    ...(options.links?.length ? { Links: options.links } : {}),
     ...(options.ipAddress === undefined ? {} : { IPAMConfig: { IPv4Address: options.ipAddress } }),
   };
+  for (const link of options.links ?? []) parseLink(link);
   const problems = endpointProblems(network.name, request, network);
   if (problems.length > 0)
     throw new CodedError('invalid_argument', `invalid endpoint settings:\n${problems.join('\n')}`);
@@ -40,6 +44,7 @@ export async function connectContainer(
   const { attachments } = context.records.get(record.id);
   const joined = context.records.change(record.id, { attachments: [...attachments, attachment] });
   await updateNames(context, joined, attachments);
+  followNetworks(context, joined, attachments);
   publishMembership(context, record, network, 'connect');
 }
 
@@ -64,6 +69,7 @@ export async function disconnectContainer(
   const attachments = before.filter(({ networkId }) => networkId !== network.id);
   const left = context.records.change(record.id, { attachments });
   await updateNames(context, left, before);
+  followNetworks(context, left, before);
   publishMembership(context, record, network, 'disconnect');
 }
 

@@ -308,7 +308,12 @@ export interface ContainerService {
   connect(
     network: Network,
     container: string,
-    options: { readonly aliases: readonly string[]; readonly ipAddress: string | undefined },
+    options: {
+      readonly aliases: readonly string[];
+      readonly ipAddress: string | undefined;
+      /** `name:alias`. */
+      readonly links?: readonly string[];
+    },
   ): Promise<void>;
   disconnect(network: Network, container: string, options: { readonly force: boolean }): Promise<void>;
   /** Gets ready to answer for names: a network on which containers have some was made. */

@@ -159,6 +159,13 @@ describe('names on networks', () => {
       daemon.dockerOk(['network', 'connect', 'net', 'cat']);
       assert.match(daemon.dockerOk(['exec', 'cat', 'cat', '/etc/resolv.conf']), /127\.0\.0\.11/);
       assert.deepEqual(lookUp(daemon, 'cat', 'web'), [addressOf(daemon, 'web', 'net')]);
+      const hosts = (): string => daemon.dockerOk(['exec', 'cat', 'cat', '/etc/hosts']);
+      const own = new RegExp(`^${addressOf(daemon, 'cat', 'net')}\t`, 'm');
+      assert.match(hosts(), own);
+      daemon.dockerOk(['network', 'disconnect', 'net', 'cat']);
+      assert.doesNotMatch(hosts(), own);
+      daemon.dockerOk(['network', 'connect', '--link', 'web:friend', 'net', 'cat']);
+      assert.deepEqual(lookUp(daemon, 'cat', 'friend'), [addressOf(daemon, 'web', 'net')]);
     });
   });
 
@@ -175,6 +182,17 @@ describe('names on networks', () => {
       const env = daemon.dockerOk(['exec', 'app', 'cat', '/proc/1/environ']).split('\0');
       for (const entry of [`DB_PORT=tcp://${address}:6379`, 'DB_NAME=/app/db', 'DB_ENV_A=b'])
         assert.ok(env.includes(entry), entry);
+      daemon.dockerOk(['restart', '-t', '1', 'store']);
+      const now = addressOf(daemon, 'store', 'bridge');
+      assert.notEqual(now, address);
+      const links = daemon
+        .dockerOk(['exec', 'app', 'cat', '/etc/hosts'])
+        .split('\n')
+        .filter((line) => /\tdb /.test(line));
+      assert.deepEqual(
+        links.map((line) => line.split('\t')[0]),
+        [now],
+      );
       const missing = daemon.docker(['create', '--link', 'nobody', 'box:v1']);
       assert.match(missing.stderr, /could not get container for nobody: No such container: nobody/);
       daemon.dockerOk(['stop', 'store', 'app']);

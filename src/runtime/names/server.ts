@@ -1,3 +1,4 @@
+import { loadPosix } from '#base/posix/index.ts';
 import { Answerer } from './answer.ts';
 import { Forwarder } from './forward.ts';
 import { Listener } from './listener.ts';
@@ -29,6 +30,7 @@ export class NamesServer {
         break;
       }
       case 'warm':
+        loadPosix();
     }
     return { port: 0, isNew: false };
   }

@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { PublishedPort } from './rules.ts';
 import type { Endpoint } from './types.ts';
 
 /** An endpoint with its owner and its namespace. */
@@ -58,6 +59,18 @@ export class EndpointFiles {
       rmSync(path, { force: true });
     }
   }
+}
+
+/** Published ports of an endpoint that a firewall rule leads to it. */
+export function publishedOf(endpoint: StoredEndpoint): PublishedPort[] {
+  return endpoint.ports
+    .filter((port) => !port.hostIp.includes(':'))
+    .map((port) => ({ ...port, address: endpoint.ipAddress }));
+}
+
+/** Name of the host's end of an endpoint's link. */
+export function hostLinkOf(endpoint: StoredEndpoint): string {
+  return `swv${endpoint.endpointId.slice(0, 10)}`;
 }
 
 function keyOf(networkId: string, containerId: string): string {

@@ -17,11 +17,11 @@ import {
   toNumber,
 } from './addresses.ts';
 import { NetworkDefinitions, PREDEFINED } from './definitions.ts';
-import { EndpointFiles, type StoredEndpoint } from './endpoints.ts';
+import { EndpointFiles, hostLinkOf, publishedOf, type StoredEndpoint } from './endpoints.ts';
 import { claimPort, type PortClaim } from './host-ports.ts';
 import { hostRoutes, MASQUERADE_OPTION, planNetwork, planPredefined, subnetsOf } from './planning.ts';
 import { bridgeResolver, parseResolvConf } from './resolver.ts';
-import { addPorts, type BridgeRule, drawTable, type PublishedPort, removePorts } from './rules.ts';
+import { addPorts, type BridgeRule, drawTable, removePorts } from './rules.ts';
 import { SandboxPool } from './sandboxes.ts';
 import type { AttachOptions, Endpoint, Network, NetworkStore, PortBinding, Sandbox } from './types.ts';
 
@@ -391,14 +391,4 @@ class BridgeNetworks implements NetworkStore {
     this.#firewall ??= openFirewall();
     return this.#firewall;
   }
-}
-
-function publishedOf(endpoint: StoredEndpoint): PublishedPort[] {
-  return endpoint.ports
-    .filter((port) => !port.hostIp.includes(':'))
-    .map((port) => ({ ...port, address: endpoint.ipAddress }));
-}
-
-function hostLinkOf(endpoint: StoredEndpoint): string {
-  return `swv${endpoint.endpointId.slice(0, 10)}`;
 }

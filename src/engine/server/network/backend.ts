@@ -11,6 +11,8 @@ export interface NetworkMember extends Endpoint {
 export interface ConnectOptions {
   readonly aliases: readonly string[];
   readonly ipAddress: string | undefined;
+  /** `name:alias`, names for this container alone. */
+  readonly links?: readonly string[];
 }
 
 /** What the network routes need. */

@@ -28,6 +28,7 @@ interface MemberBody {
   readonly Force: boolean;
   readonly EndpointConfig: {
     readonly Aliases?: readonly string[] | null;
+    readonly Links?: readonly string[] | null;
     readonly IPAMConfig?: { readonly IPv4Address?: string } | null;
   } | null;
 }
@@ -181,6 +182,7 @@ async function connect(backend: NetworkBackend, context: RequestContext): Promis
   await backend.connectContainer(network, String(body?.Container ?? ''), {
     aliases: body?.EndpointConfig?.Aliases ?? [],
     ipAddress: body?.EndpointConfig?.IPAMConfig?.IPv4Address || undefined,
+    links: body?.EndpointConfig?.Links ?? [],
   });
   context.sendStatus(200);
 }
