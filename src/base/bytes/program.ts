@@ -23,13 +23,16 @@ export function decompressCommand(format: InputCompression): Command | undefined
   return file === undefined ? undefined : { file, args };
 }
 
-/** The program that encodes `format` at `level`, if it is installed; ISA-L's levels go to 3 only. */
+/**
+ * The program that encodes `format` at `level`, if it is installed. ISA-L's levels go to 3, which is what is taken when none is
+ * given: half the speed of 1 (290 MB/s of a core), 6 % smaller.
+ */
 export function compressCommand(format: OutputCompression, level?: number): Command | undefined {
   if (format === 'none') return undefined;
-  if (format === 'gzip' && (level ?? 1) > 3) return undefined;
+  if (format === 'gzip' && (level ?? 3) > 3) return undefined;
   const file = findProgram(format === 'gzip' ? 'igzip' : 'zstd');
   if (file === undefined) return undefined;
-  const args = format === 'gzip' ? [`-${level ?? 1}`, '-n', '-c'] : [`-${level ?? 3}`, '-q', '-c'];
+  const args = format === 'gzip' ? [`-${level ?? 3}`, '-n', '-c'] : [`-${level ?? 3}`, '-q', '-c'];
   return { file, args };
 }
 
