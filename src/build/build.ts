@@ -217,6 +217,9 @@ class Build {
     });
     job.defer(() => solve.settled());
     for (const { message } of plan.warnings) this.#write(`[WARNING]: ${message}\n`);
+    // As the classic builder ends its list.
+    if (plan.warnings.some(({ message }) => message.startsWith('Empty continuation line found in:')))
+      this.#write('[WARNING]: Empty continuation lines will become errors in a future release.\n');
     this.#startAll(plan, solve);
     try {
       return await ledger.follow(solve);

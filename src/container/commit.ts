@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import type { ContainerConfig, ImageConfig, ImageId } from '#oci/config/index.ts';
 import { extendChain } from '#oci/digest/index.ts';
 import { encodeDocument } from '#oci/manifest/index.ts';
+import { formatFamiliar } from '#oci/reference/index.ts';
 import { resolveInRoot } from '#runtime/spec/index.ts';
 import type { LayerFacts } from '#store/changeset/types.ts';
 import type { Image } from '#store/image/types.ts';
@@ -50,7 +51,16 @@ export async function commitContainer(
     parentId: base.id,
     ...(request.reference === undefined ? {} : { tags: [request.reference] }),
   });
-  publish(context, record, 'commit', { comment: request.comment, imageID: image.id });
+  const name = request.reference === undefined ? undefined : formatFamiliar(request.reference);
+  if (name !== undefined) {
+    const attributes = { ...config.Labels, name };
+    context.events.publish({ type: 'image', action: 'tag', id: image.id, attributes });
+  }
+  publish(context, record, 'commit', {
+    comment: request.comment,
+    imageID: image.id,
+    ...(name === undefined ? {} : { imageRef: name }),
+  });
   return image.id;
 }
 

@@ -6,12 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { raceSignal } from '#base/async/index.ts';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import type { KeeperEvent } from '#runtime/keeper/types.ts';
-import { execFailure } from '#runtime/process/index.ts';
+import { clarifyStart, execFailure } from '#runtime/process/index.ts';
 import { availableCapabilities, processFor, resolveUser } from '#runtime/spec/index.ts';
 import { environmentOf, limitsOf, parseSecurity } from './bundle.ts';
-import { type Context, dirOf, isRunning, publish, runtimeRootOf } from './context.ts';
+import { type Context, dirOf, isRunning, publish, rootfsOf, runtimeRootOf } from './context.ts';
 import { startExitCode } from './lifecycle.ts';
-import { readAccountFile } from './rooted-tree.ts';
+import { isDirectoryIn, readAccountFile } from './rooted-tree.ts';
 import { frame, joinStreams, parseDetachKeys } from './streams.ts';
 import type { ContainerRecord, Exec, ExecRequest, TerminalSize } from './types.ts';
 
@@ -69,7 +69,7 @@ export class Execs {
     const [height = 0, width = 0] = request.consoleSize ?? [];
     const size = height > 0 && width > 0 ? { rows: height, columns: width } : undefined;
     this.#held.set(exec.id, { exec, started: false, size });
-    publish(this.#context, record, `exec_create: ${request.cmd.join(' ')}`, { execID: exec.id });
+    publish(this.#context, record, `exec_create: ${commandLine(request)}`, { execID: exec.id });
     return exec;
   }
 
@@ -163,13 +163,15 @@ export class Execs {
         },
       });
       held.exec = { ...held.exec, pid };
-      publish(context, record, `exec_start: ${request.cmd.join(' ')}`, { execID: id });
+      publish(context, record, `exec_start: ${commandLine(request)}`, { execID: id });
     } catch (error) {
       // What the engine itself refuses, such as an unknown user, is not a failure of the runtime; its code is 126, as Docker's.
       const isOurs = !held.exec.running;
-      const failure = !isOurs && hasCode(error, 'invalid_argument') ? execFailure(messageOf(error)) : error;
-      const exitCode =
-        isOurs || /: chdir to cwd /.test(messageOf(error)) ? 126 : startExitCode(messageOf(error));
+      const rootfs = rootfsOf(context, record.id);
+      const said = clarifyStart(messageOf(error), (path) => isDirectoryIn(rootfs, path));
+      const failure = !isOurs && hasCode(error, 'invalid_argument') ? execFailure(said) : error;
+      const isMissing = !isOurs && !/: chdir to cwd /.test(said) && startExitCode(said) === 127;
+      const exitCode = isMissing ? 127 : 126;
       held.exec = { ...held.exec, running: false, exitCode };
       await context.keeper.forget(id, { abandon: true }).catch(() => {});
       throw failure;
@@ -348,4 +350,9 @@ class Output implements Disposable {
   [Symbol.dispose](): void {
     this.#stream.destroy();
   }
+}
+
+/** As Docker's events have it: the program, a space, its arguments. */
+function commandLine({ cmd: [program = '', ...args] }: ExecRequest): string {
+  return `${program} ${args.join(' ')}`;
 }

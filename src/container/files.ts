@@ -38,9 +38,10 @@ export async function* exportTar(
 }
 
 /** @see ContainerService.statPath */
-export function statPath(context: Context, record: ContainerRecord, path: string): Promise<PathStat> {
+export function statPath(context: Context, called: string, path: string): Promise<PathStat> {
+  const record = context.records.get(called);
   return withRoot(context, record, async (root) => {
-    const fd = openPath(root, path, record);
+    const fd = openPath(root, path, called);
     try {
       return statOpenPath(root, fd, path);
     } finally {
@@ -52,13 +53,14 @@ export function statPath(context: Context, record: ContainerRecord, path: string
 /** @see ContainerService.readArchive */
 export async function readArchive(
   context: Context,
-  record: ContainerRecord,
+  called: string,
   path: string,
   signal: AbortSignal,
 ): Promise<{ readonly stat: PathStat; readonly tar: AsyncIterable<Uint8Array> }> {
+  const record = context.records.get(called);
   const root = await openRoot(context, record, { volumes: true });
   try {
-    const fd = openPath(root.fd, path, record);
+    const fd = openPath(root.fd, path, called);
     const close = async (): Promise<void> => {
       closeSync(fd);
       await root.close();
@@ -77,13 +79,14 @@ export async function readArchive(
 /** @see ContainerService.writeArchive */
 export function writeArchive(
   context: Context,
-  record: ContainerRecord,
+  called: string,
   path: string,
   tar: AsyncIterable<Uint8Array>,
   options: WriteArchiveOptions,
 ): Promise<void> {
+  const record = context.records.get(called);
   return withRoot(context, record, async (root) => {
-    closeSync(openPath(root, path, record));
+    closeSync(openPath(root, path, called));
     const under = followLinks(root, path);
     checkWritable(record, under);
     checkDirectory(root, under);

@@ -2,7 +2,7 @@ import { existsSync, rmdirSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { CodedError, hasCode, messageOf } from '#base/errors/index.ts';
 import type { ExitRecord } from '#runtime/keeper/types.ts';
-import { killCgroup, startFailure } from '#runtime/process/index.ts';
+import { clarifyStart, killCgroup, startFailure } from '#runtime/process/index.ts';
 import { makeBundleDir, writeBundle } from './bundle.ts';
 import {
   type Context,
@@ -30,6 +30,7 @@ import {
   releaseSandbox,
 } from './networking.ts';
 import { publishJoined, publishLeft } from './notices.ts';
+import { isDirectoryIn } from './rooted-tree.ts';
 import { logLimits, parseSignal } from './settings.ts';
 import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
 import { Waiters } from './waiters.ts';
@@ -151,7 +152,9 @@ export class Lifecycle {
     try {
       return await this.#context.keeper.start(request);
     } catch (error) {
-      throw hasCode(error, 'invalid_argument') ? startFailure(messageOf(error)) : error;
+      if (!hasCode(error, 'invalid_argument')) throw error;
+      const rootfs = rootfsOf(this.#context, request.id);
+      throw startFailure(clarifyStart(messageOf(error), (path) => isDirectoryIn(rootfs, path)));
     }
   }
 
@@ -211,7 +214,8 @@ export class Lifecycle {
     const { id } = before;
     if (before.state.finishedAt >= exit.finishedAt && !isRunning(before)) return;
     const restarts = this.#shouldRestart(before, exit);
-    await this.#health.halt(id);
+    // A probe that was under way has ended with the container; nobody waits for the news of it.
+    void this.#health.halt(id);
     await releaseNetwork(context, before);
     await this.#unmount(id);
     const record = changeState(

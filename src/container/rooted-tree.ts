@@ -11,7 +11,7 @@ import {
   type TarEntryType,
   type TarHeaderInput,
 } from '#base/tar/index.ts';
-import { ACCOUNT_FILE_LIMIT_BYTES, readLimited } from '#runtime/spec/index.ts';
+import { ACCOUNT_FILE_LIMIT_BYTES, readLimited, resolveInRoot } from '#runtime/spec/index.ts';
 import { type Context, isRunning, rootfsOf, snapshotKey } from './context.ts';
 import { mountVolumes } from './stopped-root.ts';
 import type { ContainerRecord, PathStat } from './types.ts';
@@ -87,20 +87,29 @@ export function mountedRoot(context: Context, record: ContainerRecord): string |
 }
 
 /**
- * Opens `path` in the root as a handle; the last part is not followed.
+ * Opens `path` in the root as a handle; the last part is not followed. `called` is the container's name in messages.
  * @throws {CodedError} `not_found` with Docker's text.
  */
-export function openPath(rootFd: number, path: string, record: ContainerRecord): number {
+export function openPath(rootFd: number, path: string, called: string): number {
   const inside = path.startsWith('/') ? path : `/${path}`;
   try {
     return openInRoot(rootFd, inside, { flags: O_PATH | constants.O_NOFOLLOW });
   } catch (error) {
     if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) {
-      throw new CodedError('not_found', `Could not find the file ${path} in container ${record.id}`, {
+      throw new CodedError('not_found', `Could not find the file ${path} in container ${called}`, {
         subject: { kind: 'path', name: path },
       });
     }
     throw error;
+  }
+}
+
+/** Whether `path` is a directory in a root that is mounted; for what is said about it only. */
+export function isDirectoryIn(root: string, path: string): boolean {
+  try {
+    return resolveInRoot(root, path).stat?.isDirectory() === true;
+  } catch {
+    return false;
   }
 }
 

@@ -347,7 +347,7 @@ class Containers implements ContainerService {
   }
 
   async statPath(nameOrId: string, path: string): Promise<PathStat> {
-    return statPath(this.#context, this.get(nameOrId), path);
+    return statPath(this.#context, nameOrId, path);
   }
 
   async readArchive(
@@ -355,7 +355,7 @@ class Containers implements ContainerService {
     path: string,
     signal: AbortSignal,
   ): ReturnType<ContainerService['readArchive']> {
-    return readArchive(this.#context, this.get(nameOrId), path, signal);
+    return readArchive(this.#context, nameOrId, path, signal);
   }
 
   async writeArchive(
@@ -364,7 +364,7 @@ class Containers implements ContainerService {
     tar: AsyncIterable<Uint8Array>,
     options: Parameters<ContainerService['writeArchive']>[3],
   ): Promise<void> {
-    await writeArchive(this.#context, this.get(nameOrId), path, tar, options);
+    await writeArchive(this.#context, nameOrId, path, tar, options);
   }
 
   async commit(request: Parameters<ContainerService['commit']>[0]): ReturnType<ContainerService['commit']> {

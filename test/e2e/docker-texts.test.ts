@@ -226,3 +226,104 @@ test('a volume of an image or of -v may be named without its slash', { skip }, (
     assert.equal(found, '/data 755');
   }),
 );
+
+const RUNC =
+  'failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: ';
+const EXEC = 'OCI runtime exec failed: exec failed: unable to start container process: ';
+
+/** A command, its exit code, and what it prints on both streams; `{id}` stands for the container's id. */
+const CONTAINER_LINES: readonly (readonly [string, number, string])[] = [
+  [
+    'run --rm box:1 /etc',
+    126,
+    `docker: Error response from daemon: ${RUNC}exec: "/etc": is a directory: unknown: permission denied\n\nRun 'docker run --help' for more information\n`,
+  ],
+  [
+    'run --rm box:1 /etc/passwd',
+    126,
+    `docker: Error response from daemon: ${RUNC}exec: "/etc/passwd": permission denied: unknown\n\nRun 'docker run --help' for more information\n`,
+  ],
+  [
+    'run --rm box:1 nosuch',
+    127,
+    `docker: Error response from daemon: ${RUNC}exec: "nosuch": executable file not found in $PATH: unknown\n\nRun 'docker run --help' for more information\n`,
+  ],
+  [
+    'run --rm box:1 /nosuch',
+    127,
+    `docker: Error response from daemon: ${RUNC}exec: "/nosuch": stat /nosuch: no such file or directory: unknown\n\nRun 'docker run --help' for more information\n`,
+  ],
+  ['exec up /etc', 126, `${EXEC}exec: "/etc": is a directory: unknown: permission denied\r\n`],
+  ['exec up /etc/passwd', 126, `${EXEC}exec: "/etc/passwd": permission denied: unknown\r\n`],
+  ['exec up nosuch', 127, `${EXEC}exec: "nosuch": executable file not found in $PATH: unknown\r\n`],
+  [
+    'exec -w rel up true',
+    126,
+    'OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown\r\n',
+  ],
+  ['cp up:/nosuch .', 1, 'Error response from daemon: Could not find the file /nosuch in container up\n'],
+  ['cp down:/nosuch .', 1, 'Error response from daemon: Could not find the file /nosuch in container down\n'],
+  [
+    'cp /etc/hostname up:/nosuch/x',
+    1,
+    'Error response from daemon: Could not find the file /nosuch in container up\n',
+  ],
+  ['commit -c FOO\\ x down', 1, 'Error response from daemon: FOO is not a valid change command\n'],
+  ['commit -c RUN\\ x down', 1, 'Error response from daemon: RUN is not a valid change command\n'],
+  ['commit -c ENV\\ a down', 1, 'Error response from daemon: ENV must have two arguments\n'],
+  ['import -c Foo\\ x /dev/null', 1, 'Error response from daemon: Foo is not a valid change command\n'],
+  ['pause down', 1, 'Error response from daemon: container {id} is not running\n'],
+  [
+    'rename down b@d',
+    1,
+    'Error response from daemon: Error when allocating new name: Invalid container name (/b@d), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed\nError: failed to rename container named down\n',
+  ],
+  [
+    'rename down up',
+    1,
+    'Error response from daemon: Error when allocating new name: Conflict. The container name "/up" is already in use by container "{id}". You have to remove (or rename) that container to be able to reuse that name.\nError: failed to rename container named down\n',
+  ],
+  ['stop -s NOSUCH down', 0, 'down\n'],
+  [
+    'rm -l down',
+    1,
+    'Error response from daemon: Conflict, cannot remove the default link name of the container\n',
+  ],
+  [
+    'volume create a',
+    1,
+    'Error response from daemon: create a: volume name is too short, names should be at least two alphanumeric characters\n',
+  ],
+  ['volume create -o bad=1 vol', 1, 'Error response from daemon: create vol: invalid option: "bad"\n'],
+];
+
+test('commands on containers print Docker’s lines and end with its codes', { skip }, () =>
+  withBox((daemon) => {
+    daemon.dockerOk(['run', '-d', '--name', 'up', 'box:1', 'sleep', '99']);
+    daemon.dockerOk(['create', '--name', 'down', 'box:1']);
+    checkLines(daemon, CONTAINER_LINES);
+  }),
+);
+
+/** Runs each line; `\ ` keeps a blank inside a word. */
+function checkLines(daemon: TestDaemon, lines: readonly (readonly [string, number, string])[]): void {
+  for (const [line, code, text] of lines) {
+    const words = line.split(/(?<!\\) /).map((word) => word.replaceAll('\\ ', ' '));
+    const result = daemon.docker(words);
+    const printed = (result.stdout + result.stderr).replaceAll(/[0-9a-f]{64}/g, '{id}');
+    assert.deepEqual({ code: result.code, printed }, { code, printed: text }, `docker ${line}`);
+  }
+}
+
+test('empty continuation lines are told as the classic builder tells them', { skip }, () =>
+  withBox((daemon) => {
+    const input = 'FROM box:1\nRUN true \\\n\n && true\nRUN echo c \\\n\n && echo d\n';
+    const { stdout, stderr } = daemon.docker(['build', '-'], { input, env: { DOCKER_BUILDKIT: '0' } });
+    const warnings = (stdout + stderr).split('\n').filter((line) => line.startsWith('[WARNING]'));
+    assert.deepEqual(warnings, [
+      '[WARNING]: Empty continuation line found in: RUN true  && true',
+      '[WARNING]: Empty continuation line found in: RUN echo c  && echo d',
+      '[WARNING]: Empty continuation lines will become errors in a future release.',
+    ]);
+  }),
+);

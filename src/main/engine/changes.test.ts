@@ -33,9 +33,13 @@ describe('applyChanges', () => {
   it('refuses instructions that need a build', async () => {
     await assert.rejects(applyChanges(['RUN true']), {
       code: 'invalid_argument',
-      message: 'run is not a valid change command',
+      message: 'RUN is not a valid change command',
     });
     await assert.rejects(applyChanges(['FROM scratch']), { code: 'invalid_argument' });
-    await assert.rejects(applyChanges(['NONSENSE']), { code: 'invalid_argument' });
+    await assert.rejects(applyChanges(['Foo x']), { message: 'Foo is not a valid change command' });
+    await assert.rejects(applyChanges(['LABEL']), {
+      message: 'dockerfile parse error on line 1: LABEL requires at least one argument',
+    });
+    await assert.rejects(applyChanges(['ENV a']), { message: 'ENV must have two arguments' });
   });
 });

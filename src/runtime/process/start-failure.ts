@@ -29,6 +29,21 @@ function stripPrefix(message: string): string {
     .trim();
 }
 
+/** As containerd ends it; of a directory it says twice what is wrong. */
+function ending(message: string): string {
+  return message.endsWith(': is a directory') ? ': unknown: permission denied' : ': unknown';
+}
+
+/**
+ * What the runtime said, with the cause it hides: old ones call a directory that should be run "permission denied".
+ * `isDirectory` is asked about a path in the container.
+ */
+export function clarifyStart(message: string, isDirectory: (path: string) => boolean): string {
+  const path = /\bexec: "(\/[^"]*)": permission denied$/.exec(message)?.[1];
+  if (path === undefined || !isDirectory(path)) return message;
+  return message.replace(/permission denied$/, 'is a directory');
+}
+
 /**
  * The error of a container that could not be started, with Docker's text, from which clients take exit code 127 or 126.
  * `message` is what the runtime said.
@@ -36,11 +51,14 @@ function stripPrefix(message: string): string {
 export function startFailure(message: string): CodedError {
   return new CodedError(
     'invalid_argument',
-    `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: ${message}: unknown`,
+    `failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: ${message}${ending(message)}`,
   );
 }
 
 /** The error of a process that could not be started in a running container, with Docker's text. */
 export function execFailure(message: string): CodedError {
-  return new CodedError('invalid_argument', `OCI runtime exec failed: exec failed: ${message}: unknown`);
+  return new CodedError(
+    'invalid_argument',
+    `OCI runtime exec failed: exec failed: ${message}${ending(message)}`,
+  );
 }
