@@ -17,7 +17,9 @@ export function ImageFamilyView({ name }: { readonly name: ImageName }) {
           <Section
             title="Uses"
             list={uses}
-            about={(each) => `the first ${plural(each.sharedLayers, 'layer')}`}
+            about={(each) =>
+              each.sharedLayers === 1 ? 'the first layer' : `the first ${each.sharedLayers} layers`
+            }
             empty="No image of this hub that you may see begins like this one. When its base image is pushed here too, it is named here: both then have the same first layers."
           />
           <Section

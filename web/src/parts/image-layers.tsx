@@ -133,7 +133,7 @@ function LayerRows({
         <Table.Td c="dimmed" style={{ verticalAlign: 'top' }}>
           {layer.position === null ? '' : layer.position + 1}
         </Table.Td>
-        <Table.Td>
+        <Table.Td style={{ verticalAlign: 'top' }}>
           <div className={classes['command']}>{layer.instruction || '(the image does not say)'}</div>
           {layer.sizeBytes > 0 && (
             <div
@@ -154,8 +154,8 @@ function LayerRows({
         <Table.Td ta="right" style={{ verticalAlign: 'top' }}>
           {layer.digest === null ? '–' : formatBytes(layer.sizeBytes)}
           {waste !== undefined && (
-            <Text size="xs" c="dimmed" title="uncompressed">
-              {formatBytes(waste.contentBytes)}
+            <Text size="xs" c="dimmed" title={plural(waste.files, 'file')}>
+              {formatBytes(waste.contentBytes)} files
             </Text>
           )}
         </Table.Td>
