@@ -1,5 +1,6 @@
 export type { ContainerParts } from './context.ts';
 export { isRunning } from './context.ts';
+export { parseLink } from './links.ts';
 export { dnsNames } from './resolver.ts';
 export { createContainerService } from './service.ts';
 export { commandOf, parseSignal } from './settings.ts';

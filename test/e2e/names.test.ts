@@ -179,6 +179,10 @@ describe('names on networks', () => {
         daemon.dockerOk(['exec', 'app', 'cat', '/etc/hosts']),
         new RegExp(`^${address}\\tdb [0-9a-f]{12} store$`, 'm'),
       );
+      assert.equal(
+        daemon.dockerOk(['inspect', '--format', '{{.HostConfig.Links}}', 'app']),
+        '[/store:/app/db]',
+      );
       const env = daemon.dockerOk(['exec', 'app', 'cat', '/proc/1/environ']).split('\0');
       for (const entry of [`DB_PORT=tcp://${address}:6379`, 'DB_NAME=/app/db', 'DB_ENV_A=b'])
         assert.ok(env.includes(entry), entry);

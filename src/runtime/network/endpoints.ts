@@ -34,6 +34,16 @@ export class EndpointFiles {
     return this.all().filter((endpoint) => endpoint.networkId === networkId);
   }
 
+  inSandbox(sandboxId: string): readonly StoredEndpoint[] {
+    return this.all().filter((endpoint) => endpoint.sandboxId === sandboxId);
+  }
+
+  /** A name for one more interface in a sandbox. */
+  freeInterface(sandboxId: string): string {
+    const taken = new Set(this.inSandbox(sandboxId).map(({ interfaceName }) => interfaceName));
+    for (let number = 0; ; number++) if (!taken.has(`eth${number}`)) return `eth${number}`;
+  }
+
   find(networkId: string, containerId: string): StoredEndpoint | undefined {
     return this.#endpoints.get(keyOf(networkId, containerId));
   }

@@ -270,3 +270,25 @@ test('a container that leaves its first network goes out over the next, and can 
   await networks.releaseSandbox(sandbox);
   for (const id of made) await networks.removeNetwork(id);
 });
+
+test('rules that somebody flushed are drawn again when a port is published or given back', {
+  skip,
+}, async (context) => {
+  const { networks } = await open(context);
+  const bridge = networks.getNetwork('bridge');
+  const [first, second] = [await networks.acquireSandbox(), await networks.acquireSandbox()];
+  const port = { containerPort: 80, protocol: 'tcp', hostIp: '0.0.0.0', hostPort: 0 } as const;
+  const attach = (sandbox: Sandbox, name: string) =>
+    networks.attach(sandbox, { networkId: bridge.id, containerId: name, containerName: name, ports: [port] });
+  await attach(first, 'one');
+  const table = `slipway_${(bridge.bridgeName ?? '').slice('sw-'.length)}`;
+  execFileSync('nft', ['delete', 'table', 'ip', table]);
+  const endpoint = await attach(second, 'two');
+  const rules = execFileSync('nft', ['list', 'table', 'ip', table]).toString();
+  assert.match(rules, new RegExp(`tcp . ${endpoint.ports[0]?.hostPort} : ${endpoint.ipAddress}`));
+  assert.equal(rules.match(/tcp \. \d+ : /g)?.length, 2, 'the other container’s port as well');
+  execFileSync('nft', ['delete', 'table', 'ip', table]);
+  await networks.releaseSandbox(first);
+  await networks.releaseSandbox(second);
+  assert.deepEqual(networks.listEndpoints(bridge.id), []);
+});

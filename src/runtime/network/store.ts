@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, hasCode } from '#base/errors/index.ts';
 import { type Firewall, openFirewall, RouteSocket, withNetns } from '#base/posix/index.ts';
 import type { Database } from '#store/metadata/index.ts';
 import {
@@ -133,8 +133,8 @@ class BridgeNetworks implements NetworkStore {
       this.#claims.set(endpoint.endpointId, claims);
       const bound: StoredEndpoint = { ...endpoint, ports: claims.map((claim) => claim.binding) };
       if (claims.length > 0) {
-        this.#firewallOrThrow().run(addPorts(this.#table, publishedOf(bound)));
         this.#endpoints.put(bound);
+        this.#changeRules(addPorts(this.#table, publishedOf(bound)));
       }
       return bound;
     } catch (error) {
@@ -151,7 +151,7 @@ class BridgeNetworks implements NetworkStore {
   }
 
   async releaseSandbox(sandbox: Sandbox): Promise<void> {
-    for (const endpoint of this.#endpointsIn(sandbox)) this.#forget(endpoint);
+    for (const endpoint of this.#endpoints.inSandbox(sandbox.id)) this.#forget(endpoint);
     // The kernel takes down both ends of every veth with the namespace.
     this.#sandboxes.remove(sandbox);
   }
@@ -219,24 +219,15 @@ class BridgeNetworks implements NetworkStore {
       containerName: options.containerName,
       aliases: options.aliases ?? [],
       sandboxId: sandbox.id,
-      interfaceName: this.#freeInterface(sandbox),
+      interfaceName: this.#endpoints.freeInterface(sandbox.id),
     };
-  }
-
-  #freeInterface(sandbox: Sandbox): string {
-    const taken = new Set(this.#endpointsIn(sandbox).map((endpoint) => endpoint.interfaceName));
-    for (let number = 0; ; number++) if (!taken.has(`eth${number}`)) return `eth${number}`;
-  }
-
-  #endpointsIn(sandbox: Sandbox): readonly StoredEndpoint[] {
-    return this.#endpoints.all().filter((endpoint) => endpoint.sandboxId === sandbox.id);
   }
 
   /** Routes over another network of the sandbox when the one that was routed over has gone. */
   #reroute(sandbox: Sandbox): void {
-    const next = this.#endpointsIn(sandbox).find(
-      ({ networkId }) => !this.#definitions.get(networkId).internal,
-    );
+    const next = this.#endpoints
+      .inSandbox(sandbox.id)
+      .find(({ networkId }) => !this.#definitions.get(networkId).internal);
     if (next === undefined) return;
     withNetns(sandbox.path, (socket) => {
       const index = socket.findLink(next.interfaceName);
@@ -285,7 +276,7 @@ class BridgeNetworks implements NetworkStore {
     for (const claim of claims) claim.release();
     this.#endpoints.delete(endpoint);
     const ports = publishedOf({ ...endpoint, ports: claims.map((claim) => claim.binding) });
-    if (ports.length > 0) this.#firewallOrThrow().run(removePorts(this.#table, ports));
+    if (ports.length > 0) this.#changeRules(removePorts(this.#table, ports));
   }
 
   async #claim(ports: readonly PortBinding[], address: string): Promise<readonly PortClaim[]> {
@@ -347,6 +338,16 @@ class BridgeNetworks implements NetworkStore {
     const moved = { ...network, subnet: formatSubnet(free), gateway: toAddress(free.base + 1) };
     this.#definitions.replace(moved);
     return moved;
+  }
+
+  /** Should the rules not be what they were left as (someone has flushed them), all are drawn anew. */
+  #changeRules(commands: string): void {
+    try {
+      this.#firewallOrThrow().run(commands);
+    } catch (error) {
+      if (!hasCode(error, 'internal')) throw error;
+      this.#drawFirewall();
+    }
   }
 
   #drawFirewall(): void {

@@ -1,5 +1,5 @@
 /** A container as `GET /containers/{id}/json` shows it. */
-import { dnsNames } from '#container/index.ts';
+import { dnsNames, parseLink } from '#container/index.ts';
 import type { Attachment, ContainerHealth, ContainerRecord, MountPoint } from '#container/types.ts';
 import type { PortBinding } from '#runtime/network/types.ts';
 import type { ContainerBackend } from './backend.ts';
@@ -39,7 +39,7 @@ export function inspectContainer(
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: null,
-    HostConfig: { ...HOST_DEFAULTS, ...hostConfig },
+    HostConfig: { ...HOST_DEFAULTS, ...hostConfig, Links: wireLinks(record) },
     GraphDriver: backend.describeStorage(record.id),
     ...(sizes === undefined ? {} : { SizeRw: sizes.sizeRw, SizeRootFs: sizes.sizeRootFs }),
     Mounts: record.mounts.filter(({ type }) => type !== 'tmpfs' || hostConfig.Mounts?.length).map(wireMount),
@@ -51,6 +51,14 @@ export function inspectContainer(
     },
     NetworkSettings: networkSettings(record),
   };
+}
+
+/** Links on the default bridge as Docker shows them: `/store:/app/db`. */
+function wireLinks({ name, hostConfig }: ContainerRecord): readonly string[] | null {
+  const links = hostConfig.Links ?? [];
+  if (links.length === 0) return null;
+  if (hostConfig.NetworkMode !== 'bridge') return links;
+  return links.map(parseLink).map((link) => `/${link.name}:/${name}/${link.alias}`);
 }
 
 /** The state alone. */
