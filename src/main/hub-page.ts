@@ -17,6 +17,7 @@ import type { TagRemoval } from '#hub/protocol/index.ts';
 import {
   createHubApi,
   createPage,
+  createSearch,
   DeviceRoutes,
   type HubServer,
   type LiveEvents,
@@ -24,7 +25,13 @@ import {
   TagRoutes,
 } from '#hub/server/index.ts';
 import { isDigest } from '#oci/digest/index.ts';
-import type { BlobStorage, Registry, RegistryEvent, RemovalLimit } from '#registry/server/index.ts';
+import type {
+  Authenticator,
+  BlobStorage,
+  Registry,
+  RegistryEvent,
+  RemovalLimit,
+} from '#registry/server/index.ts';
 import { createHubImages, type HubImages } from './hub-images.ts';
 import { VERSION } from './version.ts';
 
@@ -34,6 +41,7 @@ export interface HubPageOptions {
   readonly registry: Registry;
   readonly tables: SqlDatabase<unknown>;
   readonly storage: BlobStorage;
+  readonly authenticator: Authenticator;
   readonly accounts: Accounts;
   readonly catalog: Catalog;
   readonly live: LiveEvents;
@@ -47,7 +55,7 @@ export interface HubPageOptions {
 /** The built page: beside the bundle when published, in `web/dist` of a checkout. */
 const PAGE_FOLDERS = [join(import.meta.dirname, 'web'), join(import.meta.dirname, '../../web/dist')];
 
-/** Mounts `/api` and the page; resolves what ends them. */
+/** Mounts `/api`, the search and the page; resolves what ends them. */
 export function mountHubPage(options: HubPageOptions): () => Promise<void> {
   const { hub, registry, catalog, live, log, accounts } = options;
   const images = new ImageCatalog({
@@ -129,6 +137,7 @@ export function mountHubPage(options: HubPageOptions): () => Promise<void> {
       onError,
     }),
   );
+  hub.mount('/v1', createSearch({ authenticator: options.authenticator, accounts, catalog, onError }));
   const page = createPage(PAGE_FOLDERS.find((folder) => existsSync(folder)) ?? '');
   if (page === undefined) log.warn('the page has not been built; the registry and the API work without it');
   else hub.mount('/', page);

@@ -4,6 +4,7 @@
  *     /v2         registry          /healthz   the process answers
  *     /token      token service     /readyz    the database answers too
  *     /api        JSON for the page (when mounted)
+ *     /v1         search for container clients (when mounted)
  *     /           page              (when mounted)
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';

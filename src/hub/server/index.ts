@@ -6,4 +6,5 @@ export { ImageRoutes, type ImageServices } from './image-routes.ts';
 export { LiveEvents } from './live.ts';
 export { createPage } from './page.ts';
 export { RepositoryRoutes, type RepositoryServices } from './repositories.ts';
+export { createSearch, type SearchServices } from './search.ts';
 export { TagRoutes, type TagServices } from './tags.ts';

@@ -1,10 +1,14 @@
 import { CodedError, messageOf } from '#base/errors/index.ts';
 import { isLoopbackHost, readBody } from '#base/http/index.ts';
 import { DEFAULT_REGISTRY } from '#oci/reference/index.ts';
+import { createAuthorizer, type TokenSender } from '#registry/auth/index.ts';
+import type { Credentials } from '#registry/auth/types.ts';
 import type { ImageBackend, SearchHit } from './backend.ts';
 
 const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
 const TIMEOUT_MS = 20_000;
+/** What Docker asks a token for when it searches. */
+const SCOPE = 'registry:catalog:search';
 
 /**
  * Searches a registry that has Docker's search API (`GET /v1/search?q=&n=`): Docker Hub, or the host a term begins with
@@ -14,21 +18,22 @@ export function createRegistrySearch(options: { readonly userAgent: string }): I
   return async (term, { limit, credentials, signal }) => {
     const { registry, words } = splitTerm(term);
     const url = searchUrl(registry, words, limit);
-    const basic = credentials?.username !== undefined && credentials.password !== undefined;
-    const authorization = basic
-      ? {
-          Authorization: `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`,
-        }
-      : {};
+    const within = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
     let response: Response;
     try {
+      const authorization = await authorizationFor(url, credentials, within);
       response = await fetch(url, {
-        headers: { 'User-Agent': options.userAgent, Accept: 'application/json', ...authorization },
+        headers: {
+          'User-Agent': options.userAgent,
+          Accept: 'application/json',
+          ...(authorization === undefined ? {} : { Authorization: authorization }),
+        },
         // Credentials are for this host only.
-        redirect: basic ? 'error' : 'follow',
-        signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
+        redirect: authorization === undefined ? 'follow' : 'error',
+        signal: within,
       });
     } catch (error) {
+      if (error instanceof CodedError) throw error;
       signal.throwIfAborted();
       throw new CodedError('unavailable', `cannot search ${registry}: ${causeOf(error)}`, { cause: error });
     }
@@ -39,6 +44,31 @@ export function createRegistrySearch(options: { readonly userAgent: string }): I
     return hitsOf(await readBody(response.body, BODY_LIMIT_BYTES), registry);
   };
 }
+
+/** A password is sent as it is; what a login left instead of one is exchanged as for a pull. */
+async function authorizationFor(
+  { origin }: URL,
+  credentials: Credentials | undefined,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { username, password, identityToken } = credentials ?? {};
+  if (username && password) return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
+  if (!identityToken) return undefined;
+  const registry = new URL(origin);
+  const authorizer = createAuthorizer({ registry, credentials, send: sendForToken });
+  const ping = await fetch(new URL('/v2/', origin), { redirect: 'error', signal });
+  await ping.body?.cancel();
+  const challenge = ping.headers.get('www-authenticate') ?? undefined;
+  if (ping.status !== 401 || !authorizer.learn(challenge, [SCOPE], undefined)) return undefined;
+  return authorizer.authorize([SCOPE], signal);
+}
+
+const sendForToken: TokenSender = async ({ method, url, headers, body, signal }) => {
+  const init = { method, headers, redirect: 'manual', ...(body === undefined ? {} : { body }) } as const;
+  const response = await fetch(url, signal === undefined ? init : { ...init, signal });
+  const bytes = response.body === null ? new Uint8Array() : await readBody(response.body, BODY_LIMIT_BYTES);
+  return { status: response.status, body: new TextDecoder().decode(bytes) };
+};
 
 function splitTerm(term: string): { registry: string; words: string } {
   const slash = term.indexOf('/');
