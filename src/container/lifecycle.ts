@@ -30,36 +30,32 @@ import {
   releaseSandbox,
 } from './networking.ts';
 import { publishJoined, publishLeft } from './notices.ts';
+import { Restarts } from './restarts.ts';
 import { isDirectoryIn } from './rooted-tree.ts';
 import { logLimits, parseSignal } from './settings.ts';
 import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
 import { Waiters } from './waiters.ts';
 
-const FIRST_BACKOFF_MS = 100;
-const LAST_BACKOFF_MS = 60_000;
-/** A container that ran this long starts its back-off anew. */
-const STEADY_MS = 10_000;
 const STOP_TIMEOUT_SECONDS = 10;
+const LAST_SIGNAL = 64;
 
 /** Starts, ends and removes containers, and keeps what waits for that. */
 export class Lifecycle {
   readonly #context: Context;
   readonly #waiters = new Waiters();
-  readonly #restarts = new Map<string, NodeJS.Timeout>();
-  readonly #backoff = new Map<string, number>();
-  #closed = false;
+  readonly #restarts: Restarts;
 
   readonly #health: HealthMonitors;
 
   constructor(context: Context, health: HealthMonitors) {
     this.#context = context;
     this.#health = health;
+    this.#restarts = new Restarts(context, (id) => this.start(id, { isRestart: true }));
   }
 
   /** Stops waiting for restarts; containers go on. */
   close(): void {
-    this.#closed = true;
-    for (const timer of this.#restarts.values()) clearTimeout(timer);
+    this.#restarts.close();
   }
 
   /** Registers at once; see `ContainerService.wait`. */
@@ -82,7 +78,7 @@ export class Lifecycle {
     if (record.state.status === 'removing' || record.state.status === 'dead') {
       throw new CodedError('conflict', 'container is marked for removal and cannot be started');
     }
-    this.#cancelRestart(id);
+    this.#restarts.cancel(id);
     try {
       await this.#launch(record);
     } catch (error) {
@@ -213,7 +209,7 @@ export class Lifecycle {
     const context = this.#context;
     const { id } = before;
     if (before.state.finishedAt >= exit.finishedAt && !isRunning(before)) return;
-    const restarts = this.#shouldRestart(before, exit);
+    const restarts = this.#restarts.isWanted(before, exit);
     // A probe that was under way has ended with the container; nobody waits for the news of it.
     void this.#health.halt(id);
     await releaseNetwork(context, before);
@@ -246,40 +242,8 @@ export class Lifecycle {
     publishLeft(context, record);
     const result = { exitCode: exit.exitCode, error: '' };
     this.#waiters.settle(id, restarts ? ['next-exit'] : ['not-running', 'next-exit'], result);
-    if (restarts) this.#scheduleRestart(record, exit);
+    if (restarts) this.#restarts.schedule(record, exit);
     else if (record.hostConfig.AutoRemove === true) await this.#removeLocked(id, { volumes: true });
-  }
-
-  #shouldRestart(record: ContainerRecord, exit: ExitRecord): boolean {
-    if (this.#closed || record.stoppedByHand) return false;
-    const { Name: policy = 'no', MaximumRetryCount: limit = 0 } = record.hostConfig.RestartPolicy ?? {
-      Name: 'no',
-    };
-    if (policy === 'always' || policy === 'unless-stopped') return true;
-    return policy === 'on-failure' && exit.exitCode !== 0 && (limit === 0 || record.restartCount < limit);
-  }
-
-  #scheduleRestart(record: ContainerRecord, exit: ExitRecord): void {
-    const { id } = record;
-    const steady = exit.finishedAt - exit.startedAt >= STEADY_MS;
-    const delayMs = steady
-      ? FIRST_BACKOFF_MS
-      : Math.min(LAST_BACKOFF_MS, (this.#backoff.get(id) ?? FIRST_BACKOFF_MS / 2) * 2);
-    this.#backoff.set(id, delayMs);
-    const timer = setTimeout(() => {
-      this.#restarts.delete(id);
-      if (this.#context.records.byId(id)?.state.status !== 'restarting') return;
-      this.#context.records.change(id, { restartCount: record.restartCount + 1 });
-      this.start(id, { isRestart: true }).catch((error) => {
-        this.#context.log.warn('a container could not be restarted', { container: id, error });
-      });
-    }, delayMs);
-    this.#restarts.set(id, timer);
-  }
-
-  #cancelRestart(id: string): void {
-    clearTimeout(this.#restarts.get(id));
-    this.#restarts.delete(id);
   }
 
   /** @see ContainerService.stop */
@@ -290,7 +254,7 @@ export class Lifecycle {
     const context = this.#context;
     const record = context.records.get(id);
     if (record.state.status === 'restarting') {
-      this.#cancelRestart(id);
+      this.#restarts.cancel(id);
       changeState(context, id, { status: 'exited' }, { stoppedByHand: true });
       this.#waiters.settle(id, ['not-running', 'next-exit'], { exitCode: record.state.exitCode, error: '' });
       return true;
@@ -322,6 +286,8 @@ export class Lifecycle {
     const context = this.#context;
     const { record, signal } = naming(`cannot kill container: ${id}`, () => {
       const found = context.records.get(id);
+      if (/^\d+$/.test(text) && Number(text) > LAST_SIGNAL)
+        throw new CodedError('invalid_argument', `the linux daemon does not support signal ${text}`);
       const wanted = parseSignal(text || 'KILL');
       if (!isRunning(found)) throw new CodedError('conflict', `container ${found.id} is not running`);
       return { record: found, signal: wanted };
@@ -356,7 +322,7 @@ export class Lifecycle {
     const record = context.records.get(id);
     if (isRunning(record) || record.state.status === 'restarting') {
       if (!options.force) throw stillRunning(record);
-      this.#cancelRestart(id);
+      this.#restarts.cancel(id);
       if (isRunning(record)) await this.kill(id, 'KILL');
     }
     // A container with --rm removes itself when it ends.
@@ -371,7 +337,7 @@ export class Lifecycle {
     if (isRunning(record)) throw stillRunning(record);
     await this.#unmount(id);
     context.records.remove(id);
-    this.#backoff.delete(id);
+    this.#restarts.forget(id);
     await context.snapshots.remove(snapshotKey(id));
     rmSync(dirOf(context, id), { recursive: true, force: true });
     context.keeper.forget(id, { abandon: true }).catch(() => {});
@@ -400,16 +366,7 @@ export class Lifecycle {
 
   /** Starts what a restart policy wants up after the engine was started. */
   startPolicies(): void {
-    for (const record of this.#context.records.list()) {
-      const policy = record.hostConfig.RestartPolicy?.Name ?? 'no';
-      const wanted = policy === 'always' || (policy === 'unless-stopped' && !record.stoppedByHand);
-      const wasUp = record.state.status === 'exited' && record.state.startedAt > 0;
-      if (!(wanted && wasUp) && record.state.status !== 'restarting') continue;
-      if (this.#restarts.has(record.id)) continue;
-      this.start(record.id, { isRestart: true }).catch((error) => {
-        this.#context.log.warn('a container could not be started', { container: record.name, error });
-      });
-    }
+    this.#restarts.startAll();
   }
 }
 
