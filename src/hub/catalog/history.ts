@@ -19,8 +19,9 @@ export interface Reconstructed {
 
 const INSTRUCTIONS =
   /^(?:FROM|ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL|STOPSIGNAL|USER|VOLUME|WORKDIR)\b/i;
-const NOP = /^\/bin\/sh -c #\(nop\)\s*/;
-const SHELL = /^(?:\/bin\/sh -c|\/bin\/bash(?: -[a-z]+)* -c|\/bin\/ash -c)\s+/;
+const NOP = /^\/\S+(?: \S+){0,8}? #\(nop\)\s*/;
+/** Such as `/bin/sh -c` or `/bin/bash -eo pipefail -c`; a SHELL instruction stands before the first other one. */
+const SHELL = /^\/(?:usr\/)?bin\/(?:ba|da|a|z|k)?sh(?: -\S+(?: pipefail)?){0,8}? -[a-z]*c\s+/;
 const ARGUMENTS = /^\|(\d+)\s+/;
 
 /** Reads one line of the history. */
@@ -44,7 +45,7 @@ function runOf(text: string): Reconstructed {
   const count = ARGUMENTS.exec(text);
   if (count === null) return run(text.replace(SHELL, ''), []);
   const rest = text.slice(count[0].length);
-  const at = rest.search(/\/bin\/(?:sh|bash|ash) /);
+  const at = rest.search(/\/(?:usr\/)?bin\/(?:ba|da|a|z|k)?sh /);
   if (at < 0) return unknown(text);
   const given = rest.slice(0, at).trim();
   return run(rest.slice(at).replace(SHELL, ''), given === '' ? [] : [given]);
@@ -52,8 +53,15 @@ function runOf(text: string): Reconstructed {
 
 function run(command: string, given: readonly string[]): Reconstructed {
   const notes = given.flatMap((text) => comment(`build arguments: ${text}`));
-  // A heredoc is remembered as its first line and what followed it, in brackets.
-  return { lines: [...notes, ...bodyOf(`RUN ${command}`)], gap: given.length > 0 ? 'arguments' : undefined };
+  return { lines: [...notes, ...scriptOf(command)], gap: given.length > 0 ? 'arguments' : undefined };
+}
+
+/** Lines of a script that do not say that they go on were a here-document. */
+function scriptOf(command: string): string[] {
+  const lines = command.split(/\r?\n/);
+  if (lines.slice(0, -1).every((line) => /\\\s*$/.test(line))) return bodyOf(`RUN ${command}`);
+  const end = lines.includes('EOF') ? 'END_OF_SCRIPT' : 'EOF';
+  return [`RUN <<${end}`, ...lines, end];
 }
 
 function instructionOf(text: string): Reconstructed {
@@ -61,6 +69,7 @@ function instructionOf(text: string): Reconstructed {
   const name = (match?.[1] ?? '').toUpperCase();
   const rest = (match?.[2] ?? '').trim();
   if (!INSTRUCTIONS.test(text)) return unknown(text);
+  if (name === 'ENV' || name === 'LABEL') return known(`${name} ${quoted(rest)}`);
   if (name === 'EXPOSE') return known(`EXPOSE ${portsOf(rest)}`);
   if (name === 'VOLUME') return known(`VOLUME ${listOf(rest)}`);
   if (name === 'HEALTHCHECK') return healthcheckOf(rest);
@@ -70,6 +79,13 @@ function instructionOf(text: string): Reconstructed {
     return { lines: bodyOf(`${name} ${plain}`), gap: 'source' };
   }
   return known(`${name} ${rest}`.trimEnd());
+}
+
+/** BuildKit remembers `LABEL maintainer=A. Person` without quotes: with one key alone it is clear where they were. */
+function quoted(pairs: string): string {
+  const match = /^([\w.-]+)=([^"']*\s[^"']*)$/.exec(pairs);
+  const [, key, value = ''] = match ?? [];
+  return key === undefined || /\s[\w.-]+=/.test(value) ? pairs : `${key}="${value}"`;
 }
 
 function known(text: string): Reconstructed {
