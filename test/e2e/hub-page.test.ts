@@ -111,7 +111,7 @@ test(
           // Settings: immutable tags, visibility by the typed name.
           await page.goto('/r/cynthia/demo-push?tab=settings');
           await page.getByRole('radio', { name: 'Those that fit a pattern' }).check();
-          await page.getByLabel('Patterns').fill('v*');
+          await page.getByLabel('Patterns').first().fill('v*');
           await page.keyboard.press('Enter');
           await page.getByRole('button', { name: 'Save', exact: true }).last().click();
           await page.getByText('Saved', { exact: true }).waitFor();
