@@ -8,6 +8,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { type Digest, digestOf } from '#oci/digest/index.ts';
 import {
   createSqlMetadata,
+  type FolderStorage,
   openFolderStorage,
   openRegistryDatabase,
   REGISTRY_MIGRATIONS,
@@ -19,6 +20,16 @@ const REPOSITORY = 'a/b';
 const HOUR = 3_600_000;
 const TABLES = ['layer_lists', 'doomed_keys'] as const;
 
+/** The methods of a storage, for an object that has others in their place. */
+function bind(storage: FolderStorage): Partial<FolderStorage> {
+  return {
+    openWriter: (key) => storage.openWriter(key),
+    finishUpload: (key) => storage.finishUpload(key),
+    abortUpload: (key) => storage.abortUpload(key),
+    openBlob: (key, range) => storage.openBlob(key, range),
+  };
+}
+
 /** A registry on disk without its server, and the files of what is put into it. */
 async function withFiles(
   body: (hub: {
@@ -28,6 +39,10 @@ async function withFiles(
     count(table: (typeof TABLES)[number]): Promise<number>;
     stored(): number;
     reopen(): Promise<ImageFiles>;
+    /** Over a storage some of whose steps end as told; `after` follows the end of an upload. */
+    openWith(steps: Partial<FolderStorage> & { readonly after?: () => Promise<void> }): ImageFiles;
+    /** What the registry's collector does with files whose rows are gone. */
+    collect(): Promise<void>;
   }) => Promise<void>,
 ): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-layers-'));
@@ -60,6 +75,21 @@ async function withFiles(
         await files.close();
         files = new ImageFiles({ db, metadata, storage });
         return files;
+      },
+      openWith({ after, ...steps }) {
+        const broken = { ...bind(storage), ...steps } as FolderStorage;
+        if (after !== undefined)
+          broken.finishUpload = async (key) => {
+            await storage.finishUpload(key);
+            await after();
+          };
+        return new ImageFiles({ db, metadata, storage: broken });
+      },
+      async collect() {
+        const later = new Date(Date.now() + 2 * HOUR);
+        const keys = await metadata.listDoomedKeys(later, 100);
+        for (const key of keys) await storage.removeBlob(key);
+        await metadata.forgetKeys(keys);
       },
     });
   } finally {
@@ -174,6 +204,28 @@ describe('ImageFiles', () => {
         assert.deepEqual((await files.preview(image, null, 'empty')).text, '');
         await assert.rejects(files.preview(image, null, 'nosuch'), /there is no \/nosuch/);
       }
+    }));
+
+  test('a hub that dies while a list is written leaves nothing that is not collected', () =>
+    withFiles(async ({ add, count, stored, openWith, collect }) => {
+      const layer = await add(gzipSync(tarOf(file('a', '1'))));
+      const image = { repository: REPOSITORY, layers: [layer] };
+      const died = () => Promise.reject(new Error('the power went'));
+      for (const [when, storage] of [
+        ['before the file is whole', { finishUpload: died }],
+        ['before its row is written', { after: died }],
+      ] as const) {
+        const files = openWith(storage);
+        const answer = await ready(() => files.list(image, null, ''));
+        await files.close();
+        assert.deepEqual(answer.problems, [{ layer: 0, message: 'it cannot be read now' }], when);
+        assert.equal(await count('layer_lists'), 0, when);
+        await collect();
+        assert.deepEqual([await count('doomed_keys'), stored()], [0, 0], when);
+      }
+      const files = openWith({});
+      assert.deepEqual((await ready(() => files.list(image, null, ''))).total, 1, 'the next look makes it');
+      await files.close();
     }));
 
   test('many questions at once read a layer once, and closing ends what runs', () =>
