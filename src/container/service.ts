@@ -21,14 +21,14 @@ import { createContainer } from './create.ts';
 import { Execs } from './exec.ts';
 import { exportTar, readArchive, statPath, writeArchive } from './files.ts';
 import { HealthMonitors } from './health-monitor.ts';
-import { Lifecycle, naming } from './lifecycle.ts';
+import { Lifecycle } from './lifecycle.ts';
 import { readLog } from './logs.ts';
 import { connectContainer, disconnectContainer } from './membership.ts';
 import { listProcesses, sampleStats } from './monitor.ts';
-import { checkName } from './names.ts';
 import { ContainerRecords } from './records.ts';
 import { recoverContainers } from './recovery.ts';
-import { restoreNames, updateNames, warmNames } from './resolver.ts';
+import { renameContainer } from './rename.ts';
+import { restoreNames, warmNames } from './resolver.ts';
 import { frame, joinStreams, parseDetachKeys } from './streams.ts';
 import type {
   AttachQuery,
@@ -181,27 +181,13 @@ class Containers implements ContainerService {
   }
 
   rename(nameOrId: string, name: string): void {
-    const record = this.get(nameOrId);
-    if (name === '') throw new CodedError('invalid_argument', 'Neither old nor new names may be empty');
-    const own = name.startsWith('/') ? name.slice(1) : name;
-    if (own === record.name) {
-      throw new CodedError('invalid_argument', 'Renaming a container with the same name as its current name');
-    }
-    const renamed = naming('Error when allocating new name', () =>
-      this.#context.records.change(record.id, { name: checkName(`/${own}`) }),
-    );
-    publish(this.#context, renamed, 'rename', { oldName: `/${record.name}` });
-    this.#context.networks?.renameContainer(record.id, renamed.name);
-    updateNames(this.#context, renamed, renamed.attachments).catch((error) => {
-      this.#context.log.warn('a new name cannot be looked up', { container: record.id, error });
-    });
+    renameContainer(this.#context, this.get(nameOrId), name);
   }
 
   remove(nameOrId: string, options: Parameters<ContainerService['remove']>[1]): Promise<void> {
     if (options.link === true) {
       this.get(nameOrId);
-      const message = 'Conflict, cannot remove the default link name of the container';
-      throw new CodedError('conflict', message);
+      throw new CodedError('conflict', 'Conflict, cannot remove the default link name of the container');
     }
     return this.#lifecycle.remove(this.get(nameOrId).id, options);
   }
