@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError, messageOf } from '#base/errors/index.ts';
 import { type BuildCache, createAdopter } from '#build/cache/index.ts';
@@ -291,7 +291,8 @@ class Build {
         download: (url, path, signal) => fetcher.download(url, path, { signal }),
       },
     });
-    if (arrived.indexPath !== undefined) this.#contextDigest = await content.hashFile(arrived.indexPath);
+    const hashed = arrived.indexPath === undefined ? undefined : content.hashFile(arrived.indexPath);
+    hashed?.catch(() => undefined); // awaited below, unless something else fails before
     const plain = await job.files.call('openTree', {
       kind: 'disk',
       root: arrived.tree.root,
@@ -303,9 +304,12 @@ class Build {
       const dockerfile = await this.#findDockerfile(job, tree, arrived);
       const ignore = await readIgnoreFile(tree, dockerfile.name);
       job.addContext('context', await openContextTree(job, arrived, ignore));
+      this.#contextDigest = await hashed;
       return dockerfile;
     } finally {
-      await job.files.call('closeTree', plain);
+      const closed = job.files.call('closeTree', plain);
+      closed.catch(() => undefined); // told when the job ends
+      job.defer(() => closed);
     }
   }
 
@@ -364,8 +368,7 @@ function claimLayer(job: Job, { layer }: StateResult): void {
 /** Moves the build's directory aside and deletes it while the answer already goes out. */
 async function throwAway(path: string, dir: string): Promise<void> {
   const trash = join(dir, `trash-${randomBytes(6).toString('hex')}`);
-  await mkdir(trash, { mode: 0o700 });
-  await rename(path, join(trash, 'build'));
+  await rename(path, trash);
   rm(trash, { recursive: true, force: true }).catch(() => undefined);
 }
 

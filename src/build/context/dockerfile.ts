@@ -35,11 +35,10 @@ export async function readDockerfile(
 
 /** The ignore file that counts: the Dockerfile's own, else the context's. */
 export async function readIgnoreFile(tree: TextTree, dockerfile: string): Promise<IgnoreText | undefined> {
-  for (const file of [`${dockerfile}.dockerignore`, '.dockerignore']) {
-    const found = await tree.readText(file);
-    if (found !== undefined) return { file, text: found.text };
-  }
-  return undefined;
+  const files = [`${dockerfile}.dockerignore`, '.dockerignore'];
+  // Asked together: one turn to the thread that reads and back.
+  const found = await Promise.all(files.map((file) => tree.readText(file)));
+  return files.flatMap((file, i) => (found[i] === undefined ? [] : { file, text: found[i].text }))[0];
 }
 
 async function notLocated(tree: TextTree, name: string): Promise<CodedError> {

@@ -46,6 +46,16 @@ test('only a transaction that asks for it goes without waiting for the disk, and
       db.transaction(() => level(), { durable: false }),
       normal,
     );
+    assert.equal(
+      db.transaction(() => level()),
+      full,
+    );
+    db.runSoon(BLOB, 'soon', null);
+    assert.equal(level(), normal);
+    db.run('DELETE FROM blobs');
+    assert.equal(level(), full);
+    db.runSoon(BLOB, 'soon', null);
+    assert.equal(db.get('DELETE FROM blobs RETURNING digest')?.['digest'], 'soon');
     assert.equal(level(), full);
     assert.throws(
       () => db.transaction(() => db.transaction(() => db.run(BLOB, 'a', null)), { durable: false }),

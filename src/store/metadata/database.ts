@@ -36,6 +36,9 @@ export interface Database {
   close(): void;
 }
 
+/** Statements that change something and give rows. */
+const WRITES = /^\s*(?:DELETE|INSERT|REPLACE|UPDATE)/i;
+
 /**
  * Opens (and migrates) the database.
  * @throws {CodedError} `data_loss` when SQLite reports corruption, `failed_precondition` when a newer Slipway wrote it.
@@ -83,6 +86,7 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
   const statements = new Map<string, StatementSync>();
   let depth = 0;
   let isOuterDurable = true;
+  let isSyncing = true;
   let followUps: (() => void)[] = [];
   const prepare = (sql: string): StatementSync => {
     let statement = statements.get(sql);
@@ -93,11 +97,20 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
     return statement;
   };
   const database: Database = {
-    get: (sql, ...values) => prepare(sql).get(...values) as Row | undefined,
-    all: (sql, ...values) => prepare(sql).all(...values) as Row[],
+    get: (sql, ...values) => {
+      if (WRITES.test(sql)) setSyncing(true);
+      return prepare(sql).get(...values) as Row | undefined;
+    },
+    all: (sql, ...values) => {
+      if (WRITES.test(sql)) setSyncing(true);
+      return prepare(sql).all(...values) as Row[];
+    },
     // A statement that is being iterated cannot be reused by a nested query: give it one of its own.
     iterate: (sql, ...values) => db.prepare(sql).iterate(...values) as Iterable<Row>,
-    run: (sql, ...values) => withRoom(() => Number(prepare(sql).run(...values).changes)),
+    run: (sql, ...values) => {
+      setSyncing(true);
+      return withRoom(() => Number(prepare(sql).run(...values).changes));
+    },
     runSoon: (sql, ...values) => database.transaction(() => database.run(sql, ...values), { durable: false }),
     afterCommit: (action) => {
       if (depth > 0) followUps.push(action);
@@ -109,15 +122,13 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
           throw new CodedError('internal', 'a durable transaction inside one that is not');
         return body();
       }
-      // NORMAL leaves out the wait at the commit; it cannot be changed inside a transaction.
-      if (!durable) db.exec('PRAGMA synchronous = NORMAL');
+      setSyncing(durable);
       isOuterDurable = durable;
       let result: ReturnType<typeof body>;
       try {
         result = withRoom(() => runTransaction(body));
       } finally {
         isOuterDurable = true;
-        if (!durable) db.exec('PRAGMA synchronous = FULL');
       }
       for (const action of followUps.splice(0)) action();
       return result;
@@ -125,6 +136,13 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
     close: () => db.close(),
   };
   return database;
+
+  /** NORMAL leaves out the wait at the commit; it cannot be changed inside a transaction. Each change is parsed anew, so it is left as it is. */
+  function setSyncing(isWanted: boolean): void {
+    if (isSyncing === isWanted || depth > 0) return;
+    db.exec(`PRAGMA synchronous = ${isWanted ? 'FULL' : 'NORMAL'}`);
+    isSyncing = isWanted;
+  }
 
   /** Runs `write`; when the disk is full, once more with the room that was kept for it. */
   function withRoom<T>(write: () => T): T {
@@ -141,11 +159,11 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
   }
 
   function runTransaction<T>(body: () => T): T {
-    db.exec('BEGIN IMMEDIATE');
+    prepare('BEGIN IMMEDIATE').run();
     depth++;
     try {
       const result = body();
-      db.exec('COMMIT');
+      prepare('COMMIT').run();
       return result;
     } catch (error) {
       if (db.isTransaction) db.exec('ROLLBACK');

@@ -32,11 +32,10 @@ export class IndexWriter {
     if (this.#lines.length === 512) this.#flush();
   }
 
-  /** Writes what is left, makes it durable and closes the file. */
+  /** Writes what is left and closes the file; who adopts it decides what waits for the disk. */
   close(): void {
     if (this.#fd === undefined) return;
     this.#flush();
-    fs.fdatasyncSync(this.#fd);
     fs.closeSync(this.#fd);
   }
 
