@@ -43,7 +43,10 @@ async function runPs(args: readonly string[]): Promise<string> {
         help: { id: 'ps-missing', fix: ['apt-get install --yes procps'] },
       });
     }
-    throw new CodedError('invalid_argument', `ps: ${(error as Error).message}`, { cause: error });
+    // The first line says why; the rest is its manual.
+    const said =
+      (error as { readonly stderr?: string }).stderr?.split('\n', 1)[0] || (error as Error).message;
+    throw new CodedError('invalid_argument', `ps: ${said}`, { cause: error });
   }
 }
 

@@ -327,3 +327,98 @@ test('empty continuation lines are told as the classic builder tells them', { sk
     ]);
   }),
 );
+
+/** Listings and their filters. */
+const LISTING_LINES: readonly (readonly [string, number, string])[] = [
+  [
+    'ps -a --filter exited=x',
+    1,
+    `Error response from daemon: invalid filter 'exited=x': strconv.Atoi: parsing "x": invalid syntax\n`,
+  ],
+  ['ps -a --filter is-task=x', 1, `Error response from daemon: invalid filter 'is-task=[x]'\n`],
+  [
+    'ps -a --filter publish=x',
+    1,
+    `Error response from daemon: error while looking up for publish x: strconv.ParseUint: parsing "x": invalid syntax\n`,
+  ],
+  ['logs --details ran', 0, ' out\n'],
+  [
+    'kill -s 99 ran',
+    1,
+    'Error response from daemon: cannot kill container: ran: the linux daemon does not support signal 99\n',
+  ],
+  ['ps -a --format {{.Image}}', 0, 'box:1\n'],
+  ['tag box:1 box:2', 0, ''],
+  ['rmi box:1', 0, 'Untagged: box:1\n'],
+  ['ps -a --no-trunc --format {{.Image}}', 0, 'sha256:{id}\n'],
+  [
+    'image inspect BAD:x:y',
+    1,
+    '[]\nError response from daemon: invalid reference format: repository name (library/BAD) must be lowercase\n',
+  ],
+  [
+    'pull --platform bad/x/y/z box:1',
+    1,
+    'Error response from daemon: "bad/x/y/z": cannot parse platform specifier: invalid argument\n',
+  ],
+  [
+    'pull --platform bad box:1',
+    1,
+    'Error response from daemon: "bad": unknown operating system or architecture: invalid argument\n',
+  ],
+  [
+    'pull --platform b@d box:1',
+    1,
+    'Error response from daemon: "b@d" is an invalid OS component of "b@d": OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.-]*)\\\\))?$": invalid argument\n',
+  ],
+  [
+    'pull --platform linux/b@d box:1',
+    1,
+    'Error response from daemon: "b@d" is an invalid component of "linux/b@d": platform specifier component must match "^[A-Za-z0-9_-]+$": invalid argument\n',
+  ],
+];
+
+test('listings, their filters and names are Docker’s', { skip }, () =>
+  withBox((daemon) => {
+    daemon.dockerOk(['run', '--name', 'ran', 'box:1', 'echo', 'out']);
+    checkLines(daemon, LISTING_LINES);
+  }),
+);
+
+/** A Dockerfile, further flags, and the last line of what the build says. */
+const BUILD_ERRORS: readonly (readonly [string, string, string])[] = [
+  [
+    'FROM box:1 AS x',
+    '--target nosuch',
+    'Error response from daemon: target stage "nosuch" could not be found',
+  ],
+  ['FROM box:1', '--isolation bad', 'Error response from daemon: unsupported isolation: "bad"'],
+  [
+    'FROM box:1',
+    '--security-opt bad',
+    'Error response from daemon: security options are not supported on linux',
+  ],
+  ['FROM box:1', '-m 1m', 'Error response from daemon: Minimum memory limit allowed is 6MB'],
+  [
+    'FROM box:1',
+    '--platform bad/x/y/z',
+    'Error response from daemon: "bad/x/y/z": cannot parse platform specifier: invalid argument',
+  ],
+  [
+    'FROM box:1\nADD http://127.0.0.1:1/x /',
+    '',
+    'ADD failed: Get "http://127.0.0.1:1/x": dial tcp 127.0.0.1:1: connect: connection refused',
+  ],
+  ['FROM box:1\nRUN touch /f\nWORKDIR /f\nRUN true', '', 'Cannot mkdir: /f is not a directory'],
+];
+
+test('builds that fail end with Docker’s words', { skip }, () =>
+  withBox((daemon) => {
+    for (const [input, flags, text] of BUILD_ERRORS) {
+      const args = ['build', ...flags.split(' ').filter(Boolean), '-'];
+      const { code, stderr } = daemon.docker(args, { input: `${input}\n`, env: { DOCKER_BUILDKIT: '0' } });
+      assert.equal(code, 1, input);
+      assert.equal(stderr.trimEnd().split('\n').at(-1), text, input);
+    }
+  }),
+);

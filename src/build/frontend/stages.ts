@@ -75,10 +75,7 @@ export class StageTable {
     const entry = this.entries[index];
     if (entry !== undefined) return entry;
     const names = [...this.#byName.keys()];
-    const text =
-      this.#dialect === 'classic'
-        ? `failed to reach build target ${name} in Dockerfile`
-        : `target stage ${quote(name)} could not be found`;
+    const text = `target stage ${quote(name)} could not be found`;
     const message = withSuggestion(text, name, names, { caseSensitive: true });
     const similar = findSimilar(name, names, { caseSensitive: true });
     throw new CodedError('invalid_argument', message, {

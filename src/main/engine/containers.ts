@@ -78,6 +78,13 @@ export function createContainerBackend(
         throw error;
       }
     },
+    shownImage: ({ imageName, imageId }) => {
+      try {
+        return store.images.findImage(imageName)?.id === imageId ? imageName : imageId;
+      } catch {
+        return imageId;
+      }
+    },
     describeStorage: (id) => {
       const active = store.snapshots.getActive(`container/${id}`);
       const data = { UpperDir: active.upperDir, LowerDir: active.lowerDirs.join(':') };

@@ -23,6 +23,33 @@ const ARCHITECTURES: Readonly<Record<string, { architecture: string; variant?: s
 
 const DEFAULT_VARIANTS: Readonly<Record<string, string>> = { arm: 'v7' };
 const SPECIFIER = /^[A-Za-z0-9_.-]+$/;
+const KNOWN_OS = [
+  'linux',
+  'windows',
+  'darwin',
+  'freebsd',
+  'netbsd',
+  'openbsd',
+  'solaris',
+  'android',
+  'plan9',
+];
+const KNOWN_ARCHITECTURES = [
+  '386',
+  'amd64',
+  'arm',
+  'arm64',
+  'loong64',
+  'mips',
+  'mips64',
+  'mips64le',
+  'mipsle',
+  'ppc64',
+  'ppc64le',
+  'riscv64',
+  's390x',
+  'wasm',
+];
 
 /** Maps aliases (`x86_64`, `aarch64`, …) to the specification's names and drops a variant that is the default. */
 export function normalizePlatform(platform: Platform): Platform {
@@ -42,18 +69,31 @@ export function normalizePlatform(platform: Platform): Platform {
  */
 export function parsePlatform(text: string, host: Platform): Platform {
   const parts = text.split('/');
-  if (parts.length > 3 || parts.some((part) => !SPECIFIER.test(part))) {
-    throw new CodedError(
-      'invalid_argument',
-      `"${text}": invalid platform: expected os/architecture[/variant]`,
-    );
-  }
+  for (const [at, part] of parts.entries()) checkPart(text, part, at === 0);
+  if (parts.length > 3) throw refused(`"${text}": cannot parse platform specifier`);
   const [first = '', second, third] = parts;
   if (second === undefined) {
-    const isOs = ['linux', 'windows', 'darwin', 'freebsd'].includes(first.toLowerCase());
+    const isOs = KNOWN_OS.includes(first.toLowerCase());
+    const { architecture } = normalizePlatform({ os: host.os, architecture: first });
+    if (!isOs && !KNOWN_ARCHITECTURES.includes(architecture))
+      throw refused(`"${text}": unknown operating system or architecture`);
     return normalizePlatform(isOs ? { ...host, os: first } : { os: host.os, architecture: first });
   }
   return normalizePlatform({ os: first, architecture: second, ...(third ? { variant: third } : {}) });
+}
+
+function checkPart(text: string, part: string, isFirst: boolean): void {
+  if (SPECIFIER.test(part)) return;
+  throw refused(
+    isFirst
+      ? `"${part}" is an invalid OS component of "${text}": OSAndVersion specifier component must match "^([A-Za-z0-9_-]+)(?:\\\\(([A-Za-z0-9_.-]*)\\\\))?$"`
+      : `"${part}" is an invalid component of "${text}": platform specifier component must match "^[A-Za-z0-9_-]+$"`,
+  );
+}
+
+/** As containerd ends its messages. */
+function refused(message: string): CodedError {
+  return new CodedError('invalid_argument', `${message}: invalid argument`);
 }
 
 /** `os/architecture[/variant]`. */

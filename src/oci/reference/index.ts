@@ -49,6 +49,8 @@ export function parseReference(text: string): Reference {
   const slash = beforeDigest.lastIndexOf('/');
   const colon = beforeDigest.indexOf(':', slash + 1);
   const tag = colon < 0 ? undefined : beforeDigest.slice(colon + 1);
+  if (digestText === undefined && tag !== undefined && !TAG.test(tag))
+    checkCapitals(beforeDigest.slice(0, colon));
   if (tag !== undefined && !TAG.test(tag))
     throw invalid(
       undefined,
@@ -103,6 +105,14 @@ export function isRepository(text: string): boolean {
 
 function suffixOf(reference: Reference): string {
   return (reference.tag ? `:${reference.tag}` : '') + (reference.digest ? `@${reference.digest}` : '');
+}
+
+/** Docker tells of capital letters before it looks at the tag. */
+function checkCapitals(name: string): void {
+  const { registry, path } = splitRegistry(name);
+  const repository =
+    registry === DEFAULT_REGISTRY && !path.includes('/') ? `${OFFICIAL_NAMESPACE}/${path}` : path;
+  if (repository !== repository.toLowerCase()) checkRepository(registry, repository);
 }
 
 function splitRegistry(name: string): { registry: string; path: string } {

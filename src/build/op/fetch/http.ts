@@ -1,15 +1,16 @@
 import { createHash } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { createWriteStream } from 'node:fs';
+import { STATUS_CODES } from 'node:http';
 import { BlockList, isIP } from 'node:net';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { Agent, Response } from 'undici';
-import { CodedError, messageOf, redact } from '#base/errors/index.ts';
+import type { Agent, Dispatcher } from 'undici';
+import { CodedError, isSystemError, messageOf, redact } from '#base/errors/index.ts';
 import { loadUndici } from '#base/undici/index.ts';
 import { type Digest, digestFromHash } from '#oci/digest/index.ts';
 
 const REDIRECT_LIMIT = 10;
+const SAID_BYTES = 512;
 const DEFAULT_LIMIT_BYTES = 64 * 1024 ** 3;
 
 /** A file that was fetched. */
@@ -83,12 +84,11 @@ interface Context {
 }
 
 async function download(context: Context, url: string, path: string): Promise<Download> {
-  const response = await request(context, url);
+  const { response, finalUrl } = await get(context, url);
   const hash = createHash('sha256');
   let sizeBytes = 0;
-  const body = response.body === null ? Readable.from([]) : Readable.fromWeb(response.body as never);
   await pipeline(
-    body,
+    response.body,
     async function* (chunks: AsyncIterable<Uint8Array>) {
       for await (const chunk of chunks) {
         sizeBytes += chunk.byteLength;
@@ -104,50 +104,87 @@ async function download(context: Context, url: string, path: string): Promise<Do
     createWriteStream(path, { mode: 0o600, flags: 'wx' }),
     { signal: context.signal },
   );
-  const modified = Date.parse(response.headers.get('last-modified') ?? '');
+  const modified = Date.parse(headerOf(response, 'last-modified') ?? '');
   return {
     digest: digestFromHash(hash),
     sizeBytes,
-    contentType: response.headers.get('content-type') ?? '',
+    contentType: headerOf(response, 'content-type') ?? '',
     lastModified: Number.isNaN(modified) ? undefined : new Date(modified),
-    url: response.url === '' ? url : response.url,
+    url: finalUrl,
   };
 }
 
-async function request(context: Context, start: string): Promise<Response> {
+/** Not `fetch`, which refuses whole ports by a browser's rules. */
+async function get(
+  context: Context,
+  start: string,
+): Promise<{ readonly response: Dispatcher.ResponseData; readonly finalUrl: string }> {
   let url = start;
   for (let hop = 0; hop <= REDIRECT_LIMIT; hop++) {
     checkUrl(url, context.refused);
-    const response = await tryFetch(context, url);
-    const location = response.headers.get('location');
-    if (response.status < 300 || response.status >= 400 || location === null) {
-      if (response.ok) return response;
-      await response.body?.cancel();
+    const response = await send(context, url);
+    const { statusCode: status } = response;
+    const location = headerOf(response, 'location');
+    if (status < 300 || status >= 400 || location === undefined) {
+      if (status >= 200 && status < 300) return { response, finalUrl: url };
+      const said = await startOf(response);
       throw new CodedError(
-        response.status === 404 ? 'not_found' : response.status < 500 ? 'permission_denied' : 'unavailable',
-        `failed to GET ${redact(url)} with status ${response.status} ${response.statusText}`.trimEnd(),
-        { subject: { kind: 'url', name: redact(url) }, data: { status: response.status } },
+        status === 404 ? 'not_found' : status < 500 ? 'permission_denied' : 'unavailable',
+        `failed to GET ${redact(url)} with status ${status} ${STATUS_CODES[status] ?? ''}: ${said}`.trimEnd(),
+        { subject: { kind: 'url', name: redact(url) }, data: { status } },
       );
     }
-    await response.body?.cancel();
+    await response.body.dump();
     url = new URL(location, url).href;
   }
   throw new CodedError('unavailable', `"${redact(start)}" redirects more than ${REDIRECT_LIMIT} times`);
 }
 
-async function tryFetch({ agent, signal }: Context, url: string): Promise<Response> {
-  const { fetch } = await loadUndici();
+function headerOf({ headers }: Dispatcher.ResponseData, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === 'string' ? value : value?.[0];
+}
+
+/** The start of what a server says to its refusal, on one line. */
+async function startOf({ body }: Dispatcher.ResponseData): Promise<string> {
+  const pieces: Buffer[] = [];
+  let length = 0;
   try {
-    return await fetch(url, { dispatcher: agent, redirect: 'manual', signal });
+    for await (const piece of body as AsyncIterable<Buffer>) {
+      pieces.push(piece);
+      length += piece.length;
+      if (length >= SAID_BYTES) break;
+    }
+  } catch {
+    // What came until then will do.
+  }
+  const text = Buffer.concat(pieces).toString('utf8', 0, SAID_BYTES);
+  return text.replaceAll(/\p{Cc}+/gu, ' ').trim();
+}
+
+async function send({ agent, signal }: Context, url: string): Promise<Dispatcher.ResponseData> {
+  const { request } = await loadUndici();
+  try {
+    return await request(url, { dispatcher: agent, signal });
   } catch (error) {
     signal.throwIfAborted();
     const cause = (error as Error).cause ?? error;
     if (cause instanceof CodedError) throw cause;
-    throw new CodedError('unavailable', `cannot fetch "${redact(url)}": ${messageOf(cause)}`, {
+    throw new CodedError('unavailable', `Get "${redact(url)}": ${reasonOf(cause, new URL(url))}`, {
       cause,
       subject: { kind: 'url', name: redact(url) },
     });
   }
+}
+
+/** Why nobody answered, in the words of Docker's client. */
+function reasonOf(error: unknown, { hostname, port, protocol }: URL): string {
+  const address = `${hostname}:${port || (protocol === 'https:' ? 443 : 80)}`;
+  if (isSystemError(error, 'ECONNREFUSED')) return `dial tcp ${address}: connect: connection refused`;
+  if (isSystemError(error, 'ENOTFOUND')) return `dial tcp: lookup ${hostname}: no such host`;
+  if (isSystemError(error, 'EAI_AGAIN'))
+    return `dial tcp: lookup ${hostname}: Temporary failure in name resolution`;
+  return messageOf(error);
 }
 
 function checkUrl(text: string, refused: BlockList): void {

@@ -18,7 +18,13 @@ export async function fetchHttp(
 ): Promise<TreeResult> {
   const dir = join(call.job.dir, `http-${digestOf(source.url).slice(7, 23)}`);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const download = await fetcher.download(source.url, join(dir, source.filename), { signal: call.signal });
+  const download = await fetcher
+    .download(source.url, join(dir, source.filename), { signal: call.signal })
+    .catch((error) => {
+      if (!(error instanceof CodedError)) throw error;
+      const { subject, data, help } = error;
+      throw new CodedError(error.code, `ADD failed: ${error.message}`, { cause: error, subject, data, help });
+    });
   if (source.checksum !== undefined && download.digest !== source.checksum) {
     throw new CodedError('data_loss', `digest mismatch ${download.digest}: ${source.checksum}`, {
       subject: { kind: 'url', name: source.url },

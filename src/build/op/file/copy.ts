@@ -297,7 +297,7 @@ export function makeDirectory(
   const resolved = resolvePath(target, directory.path, { followLast: true });
   if (resolved.entry?.type === 'd') return;
   if (resolved.entry !== undefined)
-    throw new CodedError('invalid_argument', `cannot mkdir: "/${resolved.path}" is not a directory`);
+    throw new CodedError('invalid_argument', `Cannot mkdir: /${resolved.path} is not a directory`);
   if (!directory.parents && resolved.missing.length > 1)
     throw new CodedError('not_found', `cannot mkdir: "/${parentOf(resolved.path)}" does not exist`);
   target.ensureDirectory(resolved.path, { mode: directory.mode, owner: directory.owner });

@@ -8,6 +8,7 @@ import type { ResourceLimits } from '#runtime/process/types.ts';
 import type { Query, RequestContext } from '../core/index.ts';
 
 const SESSION_REMOTE = 'client-session';
+const MIN_MEMORY_BYTES = 6 * 1024 * 1024;
 
 /** Reads the request. @throws {CodedError} `invalid_argument` with Docker's texts, `unimplemented`. */
 export function readBuildRequest(context: RequestContext): BuildRequest {
@@ -16,7 +17,10 @@ export function readBuildRequest(context: RequestContext): BuildRequest {
   const target = query.get('target');
   if (query.get('outputs')) throw unimplemented('build outputs (-o) are not supported yet');
   if (query.all('securityopt').some((option) => option !== ''))
-    throw unimplemented('the daemon does not support setting security options on build');
+    throw new CodedError('invalid_argument', 'security options are not supported on linux');
+  const isolation = query.get('isolation') ?? '';
+  if (!['', 'default'].includes(isolation))
+    throw new CodedError('invalid_argument', `unsupported isolation: "${isolation}"`);
   return {
     context: sourceOf(context),
     dockerfile: query.get('dockerfile') || 'Dockerfile',
@@ -124,8 +128,11 @@ function readLimits(query: Query): ResourceLimits {
     const value = query.integer(name);
     return value === undefined || value === 0 ? undefined : value;
   };
+  const memory = number('memory');
+  if (memory !== undefined && memory > 0 && memory < MIN_MEMORY_BYTES)
+    throw new CodedError('invalid_argument', 'Minimum memory limit allowed is 6MB');
   const fields = {
-    memoryBytes: number('memory'),
+    memoryBytes: memory,
     memorySwapBytes: number('memswap'),
     cpuShares: number('cpushares'),
     cpuPeriod: number('cpuperiod'),

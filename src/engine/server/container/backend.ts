@@ -1,4 +1,4 @@
-import type { ContainerService } from '#container/types.ts';
+import type { ContainerRecord, ContainerService } from '#container/types.ts';
 import type { Network } from '#runtime/network/types.ts';
 import type { EventPublisher } from '../events/index.ts';
 
@@ -8,6 +8,8 @@ export interface ContainerBackend {
   readonly events: EventPublisher;
   /** `undefined` when there is no such network any more. */
   findNetwork(id: string): Network | undefined;
+  /** The name a container's image goes by: as it was named, while that still means it; else its id. */
+  shownImage(record: ContainerRecord): string;
   /** What `GraphDriver` shows of a container. */
   describeStorage(id: string): {
     readonly Name: string;

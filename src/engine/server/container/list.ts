@@ -52,8 +52,14 @@ export function selectContainers(backend: ContainerBackend, query: ListQuery): r
   }
   const exited = filters.get('exited').map((text) => {
     if (/^-?\d+$/.test(text)) return Number(text);
-    throw new CodedError('invalid_argument', `invalid filter 'exited=${text}'`);
+    throw new CodedError(
+      'invalid_argument',
+      `invalid filter 'exited=${text}': strconv.Atoi: parsing "${text}": invalid syntax`,
+    );
   });
+  filters.flag('is-task');
+  checkPorts(filters, 'publish');
+  checkPorts(filters, 'expose');
   const bounds = {
     before: timeBound(backend, filters.get('before')),
     since: timeBound(backend, filters.get('since')),
@@ -83,6 +89,17 @@ export function selectContainers(backend: ContainerBackend, query: ListQuery): r
   return query.limit > 0 ? found.slice(0, query.limit) : found;
 }
 
+function checkPorts(filters: Filters, key: string): void {
+  for (const value of filters.get(key)) {
+    const number = value.split('/', 1)[0] ?? '';
+    if (/^\d+(?:-\d+)?$/.test(number)) continue;
+    throw new CodedError(
+      'invalid_argument',
+      `error while looking up for ${key} ${value}: strconv.ParseUint: parsing "${number}": invalid syntax`,
+    );
+  }
+}
+
 function matches(record: ContainerRecord, filters: Filters): boolean {
   return (
     filters.matches('status', record.state.status) &&
@@ -90,7 +107,7 @@ function matches(record: ContainerRecord, filters: Filters): boolean {
     filters.some('name', (name) => matchesName(record.name, name)) &&
     filters.matchesLabels(record.config.Labels) &&
     filters.some('health', (health) => health === (record.state.health?.status ?? 'none')) &&
-    filters.some('is-task', (text) => text === 'false' || text === '0') &&
+    filters.flag('is-task') !== true &&
     filters.some('volume', (volume) =>
       record.mounts.some(({ name, source, destination }) => [name, source, destination].includes(volume)),
     ) &&
@@ -145,10 +162,11 @@ function timeBound(backend: ContainerBackend, names: readonly string[]): number 
   return last === undefined ? undefined : backend.containers.get(last).createdAt;
 }
 
-/** One line of `ps`. */
+/** One line of `ps`; `image` is the name its image goes by now. */
 export function summarize(
   record: ContainerRecord,
   sizes: { readonly sizeRw: number; readonly sizeRootFs: number } | undefined,
+  image: string = record.imageName,
 ): object {
   const words = commandOf(record.config);
   const ports: object[] = publishedPorts(record).map((port) => ({
@@ -167,7 +185,7 @@ export function summarize(
   return {
     Id: record.id,
     Names: [`/${record.name}`],
-    Image: record.imageName,
+    Image: image,
     ImageID: record.imageId,
     Command: words.map((word) => (/\s/.test(word) ? `'${word}'` : word)).join(' '),
     Created: Math.floor(record.createdAt / 1000),

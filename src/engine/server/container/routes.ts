@@ -77,7 +77,8 @@ async function list(backend: ContainerBackend, context: RequestContext): Promise
   const found = selectContainers(backend, { all: query.flag('all'), limit, size, filters: query.filters() });
   const lines: object[] = [];
   for (const record of found) {
-    lines.push(summarize(record, size ? await backend.containers.sizes(record.id) : undefined));
+    const sizes = size ? await backend.containers.sizes(record.id) : undefined;
+    lines.push(summarize(record, sizes, backend.shownImage(record)));
   }
   context.sendJson(200, lines);
 }

@@ -1,6 +1,6 @@
 import { CodedError } from '#base/errors/index.ts';
 import { frame } from '#container/index.ts';
-import type { LogEntry, LogQuery } from '#container/types.ts';
+import type { ContainerRecord, LogEntry, LogQuery } from '#container/types.ts';
 import { parseUnixNanos } from '#engine/protocol/index.ts';
 import type { RequestContext, Route } from '../core/index.ts';
 import type { ContainerBackend } from './backend.ts';
@@ -60,7 +60,7 @@ async function logs(backend: ContainerBackend, context: RequestContext): Promise
     signal: context.signal,
   };
   const entries = backend.containers.logs(record.id, asked);
-  const labels = query.flag('details') ? detailsOf(record.hostConfig.LogConfig?.Config ?? {}) : '';
+  const labels = query.flag('details') ? detailsOf(record) : '';
   context.flushHeaders(200, { 'Content-Type': streamType(context, tty) });
   const encode = (entry: LogEntry): Buffer => {
     const time = query.flag('timestamps') ? `${entry.time} ` : '';
@@ -106,11 +106,25 @@ function momentOf(text: string | undefined): bigint | undefined {
   return parseUnixNanos(text);
 }
 
-function detailsOf(options: Readonly<Record<string, string>>): string {
-  const shown = Object.entries(options).filter(
-    ([name]) => name.startsWith('env-') || name.startsWith('label-'),
+/** What `--log-opt labels=…` and `env=…` name, as Docker puts it before each line; always with its blank. */
+function detailsOf({ config, hostConfig }: ContainerRecord): string {
+  const options = hostConfig.LogConfig?.Config ?? {};
+  const named = (option: string): readonly string[] => (options[option] ?? '').split(',');
+  const env = new Map((config.Env ?? []).map((entry) => splitOnce(entry)));
+  const labels = new Map(Object.entries(config.Labels ?? {}));
+  const found = [
+    ...named('labels').map((name) => [name, labels.get(name)] as const),
+    ...named('env').map((name) => [name, env.get(name)] as const),
+  ];
+  const words = found.flatMap(([name, value]) =>
+    value === undefined ? [] : [`${encodeURIComponent(name)}=${encodeURIComponent(value)}`],
   );
-  return shown.length === 0 ? '' : `${shown.map(([name, value]) => `${name}=${value}`).join(',')} `;
+  return `${words.sort().join(',')} `;
+}
+
+function splitOnce(entry: string): readonly [string, string] {
+  const at = entry.indexOf('=');
+  return at < 0 ? [entry, ''] : [entry.slice(0, at), entry.slice(at + 1)];
 }
 
 async function attach(backend: ContainerBackend, context: RequestContext): Promise<void> {
