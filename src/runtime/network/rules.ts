@@ -31,9 +31,7 @@ export function drawTable(
   const names = bridges.map((bridge) => `"${bridge.bridgeName}"`);
   const outward = bridges.filter((bridge) => !bridge.internal);
   return `
-add table ip ${table}
-delete table ip ${table}
-table ip ${table} {
+${dropTable(table)}table ip ${table} {
   set bridges { type ifname; ${elements(names)} }
   set internal { type ifname; ${elements(bridges.filter((b) => b.internal).map((b) => `"${b.bridgeName}"`))} }
   map published { type inet_proto . inet_service : ipv4_addr . inet_service; ${elements(ports.filter(isWildcard).map(wildcardElement))} }
@@ -68,6 +66,11 @@ table ip ${table} {
   }
 }
 `;
+}
+
+/** Removes the table, should it be there. */
+export function dropTable(table: string): string {
+  return `add table ip ${table}\ndelete table ip ${table}\n`;
 }
 
 /** Commands that publish ports of one container. */

@@ -292,3 +292,18 @@ test('rules that somebody flushed are drawn again when a port is published or gi
   await networks.releaseSandbox(second);
   assert.deepEqual(networks.listEndpoints(bridge.id), []);
 });
+
+test('the rules go with the last bridge, also when a network is removed', { skip }, async (context) => {
+  const { networks } = await open(context);
+  const own = await networks.createNetwork({ name: 'own' });
+  const sandbox = await networks.acquireSandbox();
+  await networks.attach(sandbox, { networkId: own.id, containerId: 'c', containerName: 'c', ports: [] });
+  const table = `slipway_${(networks.getNetwork('bridge').bridgeName ?? '').slice('sw-'.length)}`;
+  const tables = (): string => execFileSync('nft', ['list', 'tables']).toString();
+  assert.match(tables(), new RegExp(table));
+  await networks.releaseSandbox(sandbox);
+  await networks.removeNetwork('own');
+  assert.doesNotMatch(tables(), new RegExp(table));
+  await networks.close();
+  assert.doesNotMatch(tables(), new RegExp(table));
+});

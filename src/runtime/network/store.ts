@@ -21,7 +21,7 @@ import { EndpointFiles, hostLinkOf, publishedOf, type StoredEndpoint } from './e
 import { claimPort, type PortClaim } from './host-ports.ts';
 import { hostRoutes, MASQUERADE_OPTION, planNetwork, planPredefined, subnetsOf } from './planning.ts';
 import { bridgeResolver, parseResolvConf } from './resolver.ts';
-import { addPorts, type BridgeRule, drawTable, removePorts } from './rules.ts';
+import { addPorts, type BridgeRule, drawTable, dropTable, removePorts } from './rules.ts';
 import { SandboxPool } from './sandboxes.ts';
 import type { AttachOptions, Endpoint, Network, NetworkStore, PortBinding, Sandbox } from './types.ts';
 
@@ -367,7 +367,9 @@ class BridgeNetworks implements NetworkStore {
         }),
       );
     const ports = this.#endpoints.all().flatMap(publishedOf);
-    this.#firewallOrThrow().run(drawTable(this.#table, bridges, ports));
+    // Without a bridge every packet of the host would pass rules for nothing, and nobody would remove them.
+    const text = bridges.length === 0 ? dropTable(this.#table) : drawTable(this.#table, bridges, ports);
+    this.#firewallOrThrow().run(text);
   }
 
   /** Bridges and rules go, also those of a daemon that was killed before. */
@@ -379,7 +381,7 @@ class BridgeNetworks implements NetworkStore {
       );
     this.#bridges.clear();
     if (raised.length === 0) return;
-    this.#firewallOrThrow().run(`add table ip ${this.#table}\ndelete table ip ${this.#table}`);
+    this.#firewallOrThrow().run(dropTable(this.#table));
     for (const bridgeName of raised) this.#socket().removeLink(bridgeName);
   }
 
