@@ -90,7 +90,10 @@ export function mountHubPage(options: HubPageOptions): () => Promise<void> {
   if (!options.isReadOnly) retention.start();
   const repositories = new RepositoryRoutes({
     catalog,
-    deleteContent: async (repository) => void (await registry.metadata.deleteRepository(repository)),
+    async deleteContent(repository) {
+      await tags.forgetRepository(repository);
+      await registry.metadata.deleteRepository(repository);
+    },
     async moveRepository(from, namespace, name) {
       const to = checkName(namespace, name);
       await catalog.flush();

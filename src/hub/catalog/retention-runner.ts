@@ -15,6 +15,7 @@ import type { CatalogTables } from './schema.ts';
 import type { TagCatalog } from './tags.ts';
 
 const INTERVAL_MS = 3600_000;
+const SOON_MS = 60_000;
 /** Tags of one transaction; between two, pushes go on. */
 const BATCH = 200;
 
@@ -121,18 +122,23 @@ export class RetentionRunner {
     }
   }
 
-  /** Begins to run by itself. */
+  /** Begins to run by itself: soon, since a hub may be restarted more often than once an hour, then every hour. */
   start(): void {
-    this.#timer ??= setInterval(() => {
-      this.runAll().catch((error: unknown) =>
-        this.#services.log.error('retention failed', { error: messageOf(error) }),
-      );
-    }, INTERVAL_MS).unref();
+    this.#schedule(SOON_MS);
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#timer = undefined;
+  }
+
+  #schedule(afterMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#schedule(INTERVAL_MS);
+      this.runAll().catch((error: unknown) =>
+        this.#services.log.error('retention failed', { error: messageOf(error) }),
+      );
+    }, afterMs).unref();
   }
 
   #now(): number {

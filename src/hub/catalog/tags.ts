@@ -129,6 +129,15 @@ export class TagCatalog {
     await this.#forget(id, [digest]);
   }
 
+  /** A repository is about to be deleted. */
+  async forgetRepository(repository: string): Promise<void> {
+    const id = await this.#findId(repository);
+    if (id === undefined) return;
+    await this.#db.writeSoon(async (transaction) => {
+      await transaction.deleteFrom('manifest_facts').where('repository_id', '=', id).execute();
+    });
+  }
+
   async #findId(repository: string): Promise<number | undefined> {
     const row = await this.#db.read
       .selectFrom('repositories')

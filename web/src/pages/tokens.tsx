@@ -85,6 +85,8 @@ function Created({ created, username, host, onDone }: CreatedProps) {
       title="Copy the token now: it is not shown again"
       withCloseButton
       closeButtonLabel="Done"
+      // A command scrolls in its own line instead of making this wider than the page.
+      styles={{ body: { minWidth: 0 } }}
       onClose={onDone}
     >
       <Stack gap="xs">

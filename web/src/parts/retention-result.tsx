@@ -54,7 +54,9 @@ function Decisions({
         <Table.Tbody>
           {decisions.slice(0, ROWS_SHOWN).map((decision) => (
             <Table.Tr key={decision.tag}>
-              <Table.Td style={{ overflowWrap: 'anywhere' }}>{decision.tag}</Table.Td>
+              <Table.Td miw={80} style={{ overflowWrap: 'anywhere' }}>
+                {decision.tag}
+              </Table.Td>
               <Table.Td>{decision.reason}</Table.Td>
               <Table.Td visibleFrom="xs">{decision.rule + 1}</Table.Td>
             </Table.Tr>
