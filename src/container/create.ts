@@ -16,7 +16,8 @@ import { tellingVolumes } from './notices.ts';
 import type { ContainerRecords } from './records.ts';
 import { hasNames, warmNames } from './resolver.ts';
 import { commandOf, completeHostSettings, completeSettings, parseSignal } from './settings.ts';
-import type { ContainerRecord, CreateRequest, MountPoint } from './types.ts';
+import type { ContainerRecord, CreateRequest } from './types.ts';
+import { acquireVolumes, releaseVolumes } from './volume-use.ts';
 
 /**
  * Makes a container: checks everything that can be checked, then its file system and volumes, then its row. On failure
@@ -51,7 +52,7 @@ export async function createContainer(
   const mounts = await resolveMounts({ config, host }, tellingVolumes(context), (one) =>
     containerOf(records, one),
   );
-  await fillVolumes(context, image, mounts);
+  await fillVolumes(context, image, { id, mounts });
   const [path = '', ...args] = commandOf(config);
   const record: ContainerRecord = {
     id,
@@ -107,12 +108,17 @@ function checkPlatform(image: Image, name: string, wanted: string | undefined): 
 }
 
 /** New volumes get what the image has at their place. */
-async function fillVolumes(context: Context, image: Image, mounts: readonly MountPoint[]): Promise<void> {
-  const targets = volumesToFill(mounts);
+async function fillVolumes(
+  context: Context,
+  image: Image,
+  container: Pick<ContainerRecord, 'id' | 'mounts'>,
+): Promise<void> {
+  const targets = volumesToFill(container.mounts);
   if (targets.length === 0) return;
   const view = join(context.execRoot, 'views', randomBytes(6).toString('hex'));
   context.snapshots.mountViewAt(image.chainId, view);
   try {
+    await acquireVolumes(context, container, 'fill');
     for (const mount of targets) {
       const volume = context.volumes.findVolume(mount.name ?? '');
       const held = resolveInRoot(view, mount.destination);
@@ -122,6 +128,7 @@ async function fillVolumes(context: Context, image: Image, mounts: readonly Moun
   } finally {
     context.snapshots.unmount(view);
     rmSync(view, { recursive: true, force: true });
+    releaseVolumes(context, container, 'fill');
   }
 }
 

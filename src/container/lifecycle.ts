@@ -34,6 +34,7 @@ import { Restarts } from './restarts.ts';
 import { isDirectoryIn } from './rooted-tree.ts';
 import { logLimits, parseSignal } from './settings.ts';
 import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
+import { acquireVolumes, releaseVolumes } from './volume-use.ts';
 import { Waiters } from './waiters.ts';
 
 const STOP_TIMEOUT_SECONDS = 10;
@@ -105,6 +106,8 @@ export class Lifecycle {
     undo.defer(async () => {
       if (network.sandbox !== undefined) await releaseSandbox(context, network.sandbox, network.hasResolver);
     });
+    await acquireVolumes(context, record);
+    undo.defer(() => releaseVolumes(context, record));
     const dir = dirOf(context, id);
     makeBundleDir(dir);
     const stubs = writeBundle(
@@ -240,6 +243,7 @@ export class Lifecycle {
       execDuration: String(Math.floor((exit.finishedAt - exit.startedAt) / 1000)),
     });
     publishLeft(context, record);
+    releaseVolumes(context, record);
     const result = { exitCode: exit.exitCode, error: '' };
     this.#waiters.settle(id, restarts ? ['next-exit'] : ['not-running', 'next-exit'], result);
     if (restarts) this.#restarts.schedule(record, exit);

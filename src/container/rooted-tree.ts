@@ -15,6 +15,7 @@ import { ACCOUNT_FILE_LIMIT_BYTES, readLimited, resolveInRoot } from '#runtime/s
 import { type Context, isRunning, rootfsOf, snapshotKey } from './context.ts';
 import { mountVolumes } from './stopped-root.ts';
 import type { ContainerRecord, PathStat } from './types.ts';
+import { acquireVolumes, releaseVolumes } from './volume-use.ts';
 
 const READ_BYTES = 512 * 1024;
 const BLOCK = 512;
@@ -64,6 +65,9 @@ export async function openRoot(
     rmdirSync(target);
   });
   if (volumes && record.mounts.length > 0) {
+    const purpose = `view ${target}`;
+    await acquireVolumes(context, record, purpose);
+    undo.defer(() => releaseVolumes(context, record, purpose));
     const mounted = mountVolumes(target, record.mounts);
     undo.defer(() => mounted.close());
     keepStubs(context, record.id, mounted.stubs);

@@ -15,6 +15,7 @@ import { CodedError, isSystemError } from '#base/errors/index.ts';
 import { openFile, openInRoot } from '#base/posix/index.ts';
 import type { Changesets } from '#store/changeset/types.ts';
 import type { Database } from '#store/metadata/index.ts';
+import { checkOptions, hasDevice, mountDevice, unmountBelow } from './options.ts';
 import type { Volume, VolumeStore } from './types.ts';
 
 /** Options of `createVolumeStore`. */
@@ -35,6 +36,8 @@ class LocalVolumes implements VolumeStore {
   readonly #options: VolumeStoreOptions;
   readonly #dir: string;
   readonly #volumes = new Map<string, Volume>();
+  /** Who has had a volume with options mounted since this engine began. */
+  readonly #users = new Map<string, Set<string>>();
 
   constructor(options: VolumeStoreOptions) {
     this.#options = options;
@@ -105,6 +108,8 @@ class LocalVolumes implements VolumeStore {
         subject: { kind: 'volume', name },
       });
     }
+    // What is mounted there is not the volume's own, and stays.
+    if (hasDevice(volume)) unmountBelow(join(this.#dir, name));
     // The row goes first: a crash in between leaves a folder nobody knows, which a volume of this name would meet empty.
     this.#options.db.run('DELETE FROM volumes WHERE name = ?', name);
     this.#volumes.delete(name);
@@ -116,6 +121,22 @@ class LocalVolumes implements VolumeStore {
       throw error;
     }
     await rm(trash, { recursive: true, force: true });
+  }
+
+  async mountVolume(name: string, user: string): Promise<void> {
+    const volume = this.#volumes.get(name);
+    if (volume === undefined || !hasDevice(volume)) return;
+    const users = this.#users.get(name) ?? new Set();
+    this.#users.set(name, users.add(user));
+    await mountDevice(volume);
+  }
+
+  unmountVolume(name: string, user: string, { keep } = { keep: false }): void {
+    const volume = this.#volumes.get(name);
+    if (volume === undefined || !hasDevice(volume)) return;
+    const users = this.#users.get(name);
+    users?.delete(user);
+    if (!keep && (users === undefined || users.size === 0)) unmountBelow(volume.mountpoint);
   }
 
   async copyUp(volume: Volume, rootfs: string, target: string): Promise<void> {
@@ -166,14 +187,7 @@ function checkRequest(name: string, driver = 'local', options: Readonly<Record<s
       `create ${name}: error looking up volume plugin ${driver}: plugin "${driver}" not found`,
     );
   }
-  const names = Object.keys(options);
-  const unknown = names.find((option) => !['type', 'o', 'device', 'size'].includes(option));
-  if (unknown !== undefined)
-    throw new CodedError('invalid_argument', `create ${name}: invalid option: "${unknown}"`);
-  const [option] = names;
-  if (option !== undefined) {
-    throw new CodedError('unimplemented', `create ${name}: volume option "${option}" is not supported yet`);
-  }
+  checkOptions(name, options);
 }
 
 /** A descriptor of the directory `target` inside `rootfs`; `undefined` when the image has none there. */

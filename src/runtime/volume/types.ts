@@ -27,6 +27,13 @@ export interface VolumeStore {
     name: string,
     options: { readonly force: boolean; readonly inUse: (name: string) => readonly string[] },
   ): Promise<void>;
+  /**
+   * Mounts what a volume's options name, for `user`; nothing for a plain volume.
+   * @throws `failed_precondition` with the words of mount(8).
+   */
+  mountVolume(name: string, user: string): Promise<void>;
+  /** `user` needs it no more; without other users it is unmounted. `keep`: there are users that an earlier engine mounted it for. */
+  unmountVolume(name: string, user: string, options?: { readonly keep: boolean }): void;
   /** Copies what the image has at `target` into a still empty volume, owners and modes included, inside a jail. */
   copyUp(volume: Volume, rootfs: string, target: string): Promise<void>;
 }
