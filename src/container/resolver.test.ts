@@ -111,6 +111,7 @@ describe('serveNames', () => {
   });
 
   it('forwards nothing from internal networks alone, and no single words against the user’s ndots', async () => {
+    assert.equal((await entryOf(record({}, on('net')))).upstreams, 'host');
     assert.equal((await entryOf(record({}, on('inside')))).forwards, false);
     assert.equal((await entryOf(record({}, on('inside'), on('bridge')))).forwards, true);
     assert.equal((await entryOf(record({ DnsOptions: ['ndots:1'] }, on('net')))).keepsSingleWords, true);

@@ -6,17 +6,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { isIP, isIPv6 } from 'node:net';
 import { join } from 'node:path';
 import { hasCode } from '#base/errors/index.ts';
-import type { NamesEntry, NetworkNames, Upstream } from '#runtime/names/types.ts';
+import type { NamesEntry, NetworkNames } from '#runtime/names/types.ts';
 import { RESOLVER_ADDRESS } from '#runtime/names/types.ts';
-import { parseResolvConf, redirectQueries } from '#runtime/network/index.ts';
+import { redirectQueries } from '#runtime/network/index.ts';
 import type { Network, NetworkStore, Sandbox } from '#runtime/network/types.ts';
 import { type Context, dirOf, isRunning } from './context.ts';
 import { parseLink } from './links.ts';
 import type { Attachment, ContainerRecord } from './types.ts';
 
 const HOST_FILE = '/etc/resolv.conf';
-/** Where nothing else is known; Docker's. */
-const FALLBACK: readonly Upstream[] = ['8.8.8.8', '8.8.4.4'].map((address) => ({ address, fromHost: false }));
 
 /** Whether one of the networks is of a kind on which containers are found by name: every bridge but the default one. */
 export function hasNames(context: Pick<Context, 'networks'>, attachments: readonly Attachment[]): boolean {
@@ -163,13 +161,10 @@ export function dnsNames(record: ContainerRecord, attachment: Attachment): reado
   return [...new Set(names.filter((name) => name !== ''))];
 }
 
-function upstreamsOf({ hostConfig: host }: ContainerRecord): readonly Upstream[] {
+function upstreamsOf({ hostConfig: host }: ContainerRecord): NamesEntry['upstreams'] {
   const given = (host.Dns ?? []).filter((address) => isIP(address) !== 0);
   // Networks here have no IPv6; the host may.
-  if (given.length > 0) return given.map((address) => ({ address, fromHost: isIPv6(address) }));
-  const found = parseResolvConf(readHostFile(HOST_FILE)).nameservers.filter((one) => isIP(one) !== 0);
-  if (found.length === 0) return FALLBACK;
-  return found.map((address) => ({ address, fromHost: isIPv6(address) || address.startsWith('127.') }));
+  return given.length === 0 ? 'host' : given.map((address) => ({ address, fromHost: isIPv6(address) }));
 }
 
 /** The text of a container's resolv.conf. `isServed`: it asks the engine's resolver. */

@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { isIPv6, Socket } from 'node:net';
 import { inNetns, openInternetSocket } from '#base/posix/index.ts';
+import { HostResolvers } from './host-resolvers.ts';
 import { CODE, codeOfAnswer, isAnswerTo, type Query, withId } from './message.ts';
 import type { NamesEntry, Upstream } from './types.ts';
 
@@ -20,6 +21,7 @@ interface UnderWay {
 /** Passes queries on to other resolvers. */
 export class Forwarder {
   readonly #underWay = new Map<string, UnderWay>();
+  readonly #host = new HostResolvers();
   readonly #timeoutMs: number;
 
   constructor(options: { readonly timeoutMs?: number } = {}) {
@@ -42,7 +44,8 @@ export class Forwarder {
     mine.count++;
     this.#underWay.set(sandboxId, mine);
     try {
-      for (const upstream of entry.upstreams.slice(0, SERVERS)) {
+      const upstreams = entry.upstreams === 'host' ? this.#host.list() : entry.upstreams;
+      for (const upstream of upstreams.slice(0, SERVERS)) {
         if (mine.stop.signal.aborted) return undefined;
         const signal = AbortSignal.any([mine.stop.signal, AbortSignal.timeout(this.#timeoutMs)]);
         const answer = await this.#ask(entry, upstream, query, packet, { ...options, signal });

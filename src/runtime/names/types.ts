@@ -27,8 +27,8 @@ export interface NamesEntry {
   /** Where its namespace is kept. */
   readonly netnsPath: string;
   readonly networks: readonly NetworkNames[];
-  /** The first three are used. */
-  readonly upstreams: readonly Upstream[];
+  /** Who is asked for other names, the first three; `host`: whom the host asks at the time. */
+  readonly upstreams: readonly Upstream[] | 'host';
   /** False: on internal networks only, so nothing leaves. */
   readonly forwards: boolean;
   /** The container has set `ndots` itself: one word alone is not passed on. */
