@@ -314,3 +314,25 @@ test(
       }
     }),
 );
+
+test('a tag with a signature says so', { skip }, async () => {
+  const [one, two] = [await push('cynthia/signed', 'one'), await push('cynthia/signed', 'two')];
+  await push('cynthia/signed', 'three');
+  const config = await pusher.pushBlob(
+    'cynthia/signed',
+    Buffer.from('{}'),
+    'application/vnd.oci.empty.v1+json',
+  );
+  const manifest = { schemaVersion: 2, mediaType: one.mediaType, config, layers: [config] };
+  const artifactType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+  await pusher.pushManifest('cynthia/signed', undefined, { ...manifest, artifactType, subject: one });
+  await pusher.pushManifest('cynthia/signed', `${two.digest.replace(':', '-')}.sig`, manifest);
+  const { tags } = await ask('GET', '/api/tags/cynthia/signed');
+  const signed = tags.filter((tag: { isSigned: boolean }) => tag.isSigned);
+  assert.deepEqual(
+    signed.map((tag: { name: string }) => tag.name),
+    ['two', 'one'],
+  );
+  const { tags: removed } = await ask('DELETE', '/api/tags/cynthia/signed?tag=two');
+  assert.equal(removed.length, 2, 'the signature goes with its image');
+});

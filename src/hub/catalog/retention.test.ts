@@ -60,6 +60,12 @@ test('what is kept and what may not move is spared, and it is said', () => {
   });
 });
 
+test('no rule is about what is attached to an image by tag', () => {
+  const rules = [{ pattern: '*', condition: 'beyond', value: 1 } as const];
+  const tags = [tag(`sha256-${'0'.repeat(64)}.sig`, 1), tag('v2', 2), tag('v1', 3)];
+  assert.deepEqual(decide({ rules }, tags).goes, ['v1: number 2 by time of push; the newest one stays']);
+});
+
 test('without rules nothing goes', () => {
   assert.deepEqual(decide({}, [tag('old', 999)]), { goes: [], spared: [] });
 });

@@ -10,6 +10,9 @@ const RULES_MAX = 20;
 const VALUE_MAX = 100_000;
 const CONDITIONS = ['pushed', 'unused', 'beyond'] as const;
 
+/** Tags under which cosign attaches to an image: they go with it, not by age. */
+const ATTACHED = /^sha256-[0-9a-f]{64}\.(?:sig|att|sbom)$/;
+
 /** No tag goes by itself. */
 export const NO_RETENTION: RetentionPolicy = { rules: [], keep: ['latest'] };
 
@@ -30,7 +33,9 @@ export function decideRetention(input: RetentionInput): {
   readonly spared: readonly RetentionDecision[];
 } {
   const { policy, now } = input;
-  const newest = [...input.tags].sort((a, b) => b.pushedAt - a.pushedAt || (a.name < b.name ? -1 : 1));
+  const newest = input.tags
+    .filter((tag) => !ATTACHED.test(tag.name))
+    .sort((a, b) => b.pushedAt - a.pushedAt || (a.name < b.name ? -1 : 1));
   const decided = new Map<string, RetentionDecision>();
   policy.rules.forEach((rule, index) => {
     let rank = 0;
@@ -56,7 +61,9 @@ export function decideRetention(input: RetentionInput): {
 function reasonOf(rule: RetentionRule, tag: TagTimes, rank: number, now: number): string | undefined {
   const { value } = rule;
   if (rule.condition === 'beyond') {
-    return rank > value ? `number ${rank} by time of push; the newest ${value} stay` : undefined;
+    return rank > value
+      ? `number ${rank} by time of push; the newest ${value === 1 ? 'one stays' : `${value} stay`}`
+      : undefined;
   }
   const pushed = `pushed ${daysAgo(now - tag.pushedAt)}`;
   if (rule.condition === 'pushed') return now - tag.pushedAt > value * DAY_MS ? pushed : undefined;

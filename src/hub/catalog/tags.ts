@@ -12,6 +12,9 @@ const PAGE_MAX = 1000;
 /** Manifests described before what is known of them is written. */
 const BATCH = 100;
 
+/** Types of artifacts that sign what they refer to. */
+const SIGNATURE = /cosign|notary|signature|sigstore/i;
+
 /** What the list shows of a manifest. */
 export interface ManifestFacts {
   readonly platforms: readonly string[];
@@ -72,6 +75,10 @@ export class TagCatalog {
     const missing = shown.filter((row) => row.platforms === null).map((row) => row.digest as Digest);
     const made = await this.#makeFacts(repository, id, missing);
     const pending = this.#sources.pendingPulls(repository);
+    const signed = await this.#findSigned(
+      id,
+      shown.map((row) => row.digest),
+    );
     const tags = shown.map((row): TagSummary => {
       const facts = made.get(row.digest) ?? factsOf(row);
       return {
@@ -83,6 +90,7 @@ export class TagCatalog {
         pushedBy: row.updated_by,
         pulledAt: pending.get(row.name) ?? row.pulled_at,
         isImmutable: isFixed(rules, row.name),
+        isSigned: signed.has(row.digest),
       };
     });
     const last = tags.at(-1);
@@ -145,6 +153,31 @@ export class TagCatalog {
       .where('name', '=', repository)
       .executeTakeFirst();
     return row?.id;
+  }
+
+  /** Those of `digests` that a signature names: as its subject, or by cosign's tag. */
+  async #findSigned(id: number, digests: readonly string[]): Promise<ReadonlySet<string>> {
+    if (digests.length === 0) return new Set();
+    const referrers = await this.#db.read
+      .selectFrom('manifests')
+      .select(['subject', 'artifact_type'])
+      .where('repository_id', '=', id)
+      .where('subject', 'in', digests)
+      .execute();
+    const tags = await this.#db.read
+      .selectFrom('tags')
+      .select('name')
+      .where('repository_id', '=', id)
+      .where(
+        'name',
+        'in',
+        digests.map((digest) => `${digest.replace(':', '-')}.sig`),
+      )
+      .execute();
+    return new Set([
+      ...referrers.filter((row) => SIGNATURE.test(row.artifact_type ?? '')).map((row) => row.subject ?? ''),
+      ...tags.map((row) => row.name.replace(/\.sig$/, '').replace('-', ':')),
+    ]);
   }
 
   async #count(id: number, text: string | undefined): Promise<number> {

@@ -90,6 +90,8 @@ export interface TagSummary {
   readonly pulledAt: number | null;
   /** It cannot be moved to another image. */
   readonly isImmutable: boolean;
+  /** A signature is attached; nobody has verified it here. */
+  readonly isSigned: boolean;
 }
 
 /** How tags are sorted: last pushed first, by name, largest first. */

@@ -109,6 +109,13 @@ function Row({ repository, tag, host, actions }: RowProps) {
               </Text>
             </Tooltip>
           )}
+          {tag.isSigned && (
+            <Tooltip label="A signature is attached. The hub does not verify it." withArrow>
+              <Badge variant="light" color="teal" radius="sm" size="sm">
+                signed
+              </Badge>
+            </Tooltip>
+          )}
         </Group>
         <Text size="xs" c="dimmed" hiddenFrom="sm">
           {[pushed, ...tag.platforms].join(' · ')}

@@ -133,6 +133,22 @@ export function describeRegistryMetadata(name: string, open: OpenMetadata): void
       },
     );
 
+    withMetadata('what cosign attached by tag goes with its image', async (metadata) => {
+      await add(metadata, 'a/b', 'one');
+      await add(metadata, 'a/b', 'proof');
+      await metadata.putManifest(manifestOf('m1', { references: [needs('one')], tags: ['v1', 'v2'] }));
+      const signature = `${digest('m1').replace(':', '-')}.sig`;
+      await metadata.putManifest(manifestOf('sig', { references: [needs('proof')], tags: [signature] }));
+      assert.deepEqual((await metadata.removeTags('a/b', ['v1'])).tags, ['v1']);
+      const removal = await metadata.removeTags('a/b', ['v2']);
+      assert.deepEqual(removal, {
+        tags: ['v2', signature],
+        manifests: [digest('m1'), digest('sig')],
+        freedBytes: 8,
+      });
+      assert.deepEqual(await metadata.listTags('a/b', { limit: 9 }), []);
+    });
+
     withMetadata('a platform that its index still lists stays when its tag goes', async (metadata) => {
       await add(metadata, 'a/b', 'amd');
       await metadata.putManifest(manifestOf('child', { references: [needs('amd')], tags: ['v1-amd64'] }));

@@ -97,7 +97,7 @@ async function planRemoval(
       .execute();
     for (const row of found) removed.set(row.name, row.digest);
   }
-  const dying = await findDying(rows, id, removed);
+  const dying = await findDying(rows, id, removed); // adds to `removed`
   return {
     tags: [...removed.keys()],
     manifests: [...dying] as Digest[],
@@ -107,13 +107,9 @@ async function planRemoval(
 
 /**
  * Manifests that nothing names once `removed` is gone: those tags' own, then the platforms of an index that goes and the
- * signatures of an image that goes.
+ * signatures of an image that goes. Tags that only attach something to an image that goes are added to `removed`.
  */
-async function findDying(
-  rows: Rows,
-  id: number,
-  removed: ReadonlyMap<string, string>,
-): Promise<ReadonlySet<string>> {
+async function findDying(rows: Rows, id: number, removed: Map<string, string>): Promise<ReadonlySet<string>> {
   const dying = new Set<string>();
   const hasOtherTag = async (digest: string): Promise<boolean> => {
     const named = await rows
@@ -146,6 +142,10 @@ async function findDying(
       }
       dying.add(digest);
       for (const next of await listFollowers(rows, id, digest)) waiting.add(next);
+      for (const tag of await listAttachedTags(rows, id, digest)) {
+        removed.set(tag.name, tag.digest);
+        waiting.add(tag.digest);
+      }
     }
     if (dying.size === before) return dying;
     candidates = waiting;
@@ -172,6 +172,17 @@ async function listFollowers(rows: Rows, id: number, digest: string): Promise<re
     .where('subject', '=', digest)
     .execute();
   return [...children, ...referrers].map((row) => row.digest);
+}
+
+/** Tags under which cosign attaches to an image: `sha256-<hex>.sig` and the like. */
+async function listAttachedTags(rows: Rows, id: number, digest: string) {
+  const name = digest.replace(':', '-');
+  return rows
+    .selectFrom('tags')
+    .select(['name', 'digest'])
+    .where('repository_id', '=', id)
+    .where('name', 'in', [`${name}.sig`, `${name}.att`, `${name}.sbom`])
+    .execute();
 }
 
 /** Bytes of the blobs that only `dying` manifests refer to and that no other repository has. */
