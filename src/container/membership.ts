@@ -24,8 +24,10 @@ export async function connectContainer(
   }
   if (network.driver !== 'bridge') {
     throw new CodedError(
-      'permission_denied',
-      'container cannot be connected to host network or none network',
+      'invalid_argument',
+      network.driver === 'host'
+        ? 'container cannot be disconnected from host network or connected to host network'
+        : 'container cannot be connected to multiple networks with one of the networks in private (none) mode',
     );
   }
   const request = {

@@ -422,3 +422,70 @@ test('builds that fail end with Docker’s words', { skip }, () =>
     }
   }),
 );
+
+/** What is asked of networks, volumes and the cache, and refused. */
+const NETWORK_LINES: readonly (readonly [string, number, string])[] = [
+  ['network create -d nosuch n2', 1, 'Error response from daemon: plugin "nosuch" not found\n'],
+  ['network create --ipam-driver nosuch n2', 1, 'Error response from daemon: plugin "nosuch" not found\n'],
+  [
+    'network create --subnet bad n2',
+    1,
+    'Error response from daemon: invalid network config:\ninvalid subnet bad: invalid CIDR block notation\n',
+  ],
+  [
+    'network create --subnet 10.77.0.0/33 n2',
+    1,
+    'Error response from daemon: invalid network config:\ninvalid subnet 10.77.0.0/33: invalid CIDR block notation\n',
+  ],
+  [
+    'network create --subnet 10.77.0.5/16 n2',
+    1,
+    'Error response from daemon: invalid network config:\ninvalid subnet 10.77.0.5/16: it should be 10.77.0.0/16\n',
+  ],
+  [
+    'network create --ingress n2',
+    1,
+    'Error response from daemon: Ingress network can only be global scope network\n',
+  ],
+  [
+    'network create --config-from nosuch n2',
+    1,
+    'Error response from daemon: configuration network "nosuch" does not exist\n',
+  ],
+  ['network create --subnet 10.77.0.0/16 n3', 0, '{id}\n'],
+  [
+    'network create --subnet 10.77.1.0/24 n4',
+    1,
+    'Error response from daemon: Pool overlaps with other one on this address space\n',
+  ],
+  [
+    'network ls -f dangling=bad',
+    1,
+    `Error response from daemon: invalid value for filter 'dangling', must be "true" (or "1"), or "false" (or "0")\n`,
+  ],
+  [
+    'network prune -f --filter until=bad',
+    1,
+    'Error response from daemon: failed to parse value as time or duration: "bad"\n',
+  ],
+  ['network prune -f --filter until=24h', 0, ''],
+  [
+    'network connect host down',
+    1,
+    'Error response from daemon: container cannot be disconnected from host network or connected to host network\n',
+  ],
+  [
+    'network connect none down',
+    1,
+    'Error response from daemon: container cannot be connected to multiple networks with one of the networks in private (none) mode\n',
+  ],
+  ['volume create --label keep=1 kept', 0, 'kept\n'],
+  ['volume prune -af --filter label!=keep', 0, 'Total reclaimed space: 0B\n'],
+];
+
+test('networks, volumes and prunes refuse with Docker’s words', { skip }, () =>
+  withBox((daemon) => {
+    daemon.dockerOk(['create', '--name', 'down', 'box:1']);
+    checkLines(daemon, NETWORK_LINES);
+  }),
+);

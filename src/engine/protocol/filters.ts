@@ -65,6 +65,11 @@ export class Filters {
     return wanted[0];
   }
 
+  /** What a prune may take: every `label` holds, and no `label!` does. */
+  passesLabels(labels: Readonly<Record<string, string>> | undefined): boolean {
+    return this.matchesLabels(labels) && !this.get('label!').some((condition) => hasLabel(labels, condition));
+  }
+
   /** Every `key` (`label` or `label!`) condition: `name` must exist, `name=value` must be equal. */
   matchesLabels(labels: Readonly<Record<string, string>> | undefined, key = 'label'): boolean {
     return this.get(key).every((condition) => hasLabel(labels, condition));

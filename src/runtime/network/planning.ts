@@ -51,10 +51,7 @@ export function planNetwork(
     );
   }
   if (driver !== 'bridge') {
-    throw new CodedError(
-      'not_found',
-      `could not find plugin ${driver} in v1 plugin registry: plugin not found`,
-    );
+    throw new CodedError('not_found', `plugin "${driver}" not found`);
   }
   if (options.ipv6)
     throw new CodedError('unimplemented', 'networks with IPv6 addresses are not supported yet');
@@ -124,10 +121,7 @@ function chooseOrCheck(asked: string | undefined, known: readonly Network[]): Su
   if (asked === undefined) return chooseSubnet([...own, ...hostRoutes()]);
   const subnet = parseSubnet(asked);
   if (own.some((other) => overlaps(other, subnet))) {
-    throw new CodedError(
-      'permission_denied',
-      'invalid pool request: Pool overlaps with other one on this address space',
-    );
+    throw new CodedError('permission_denied', 'Pool overlaps with other one on this address space');
   }
   return subnet;
 }

@@ -1,5 +1,5 @@
 /** `/build`: the classic build, and pruning of its cache. Spec: Docker Engine API, "Build an image". */
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, messageOf } from '#base/errors/index.ts';
 import { progressLine } from '#engine/protocol/index.ts';
 import { formatFamiliar } from '#oci/reference/index.ts';
 import type { RequestContext, Route } from '../core/index.ts';
@@ -70,7 +70,13 @@ const PRUNE_FILTERS = [
 async function prune(backend: BuildBackend, context: RequestContext): Promise<void> {
   const { query } = context;
   const filters = query.filters();
-  filters.checkKnown(PRUNE_FILTERS);
+  try {
+    filters.checkKnown(PRUNE_FILTERS);
+  } catch (error) {
+    throw new CodedError('invalid_argument', `failed to prune build cache: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
   const [until] = [...filters.get('until'), ...filters.get('unused-for')];
   const keepBytes = query.integer('keep-storage') ?? query.integer('reserved-space');
   const { ids, bytes } = await backend.builder.pruneCache({

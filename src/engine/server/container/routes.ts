@@ -217,9 +217,7 @@ async function prune(backend: ContainerBackend, context: RequestContext): Promis
   let reclaimed = 0;
   for (const record of backend.containers.list()) {
     if (!['created', 'exited', 'dead'].includes(record.state.status)) continue;
-    if (!filters.matchesLabels(record.config.Labels)) continue;
-    if (filters.get('label!').some((one) => filters.with('label', one).matchesLabels(record.config.Labels)))
-      continue;
+    if (!filters.passesLabels(record.config.Labels)) continue;
     if (before !== undefined && record.createdAt >= before) continue;
     const { sizeRw } = await backend.containers.sizes(record.id);
     await backend.containers.remove(record.id, { force: false, volumes: false });

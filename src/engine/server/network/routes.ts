@@ -1,26 +1,14 @@
 import { CodedError } from '#base/errors/index.ts';
-import type { Filters } from '#engine/protocol/index.ts';
+import { type Filters, parseMoment } from '#engine/protocol/index.ts';
 import type { Network } from '#runtime/network/types.ts';
 import type { RequestContext, Route } from '../core/index.ts';
 import { publishPrune } from '../events/index.ts';
 import type { NetworkBackend } from './backend.ts';
+import { type CreateBody, checkCreate } from './create-checks.ts';
 
 const FILTERS = ['driver', 'type', 'name', 'id', 'label', 'label!', 'scope', 'dangling'];
 const PRUNE_FILTERS = ['label', 'label!', 'until'];
 const BUILT_IN = ['bridge', 'host', 'none'];
-
-/** Body of `POST /networks/create`. */
-interface CreateBody {
-  readonly Name: string;
-  readonly Driver: string;
-  readonly Internal: boolean;
-  readonly EnableIPv6: boolean;
-  readonly IPAM: {
-    readonly Config?: readonly { readonly Subnet?: string; readonly Gateway?: string }[] | null;
-  };
-  readonly Options: Record<string, string> | null;
-  readonly Labels: Record<string, string> | null;
-}
 
 /** Body of connect and disconnect. */
 interface MemberBody {
@@ -97,7 +85,7 @@ function list(backend: NetworkBackend, context: RequestContext): void {
 }
 
 function isListed(backend: NetworkBackend, network: Network, filters: Filters): boolean {
-  const dangling = filters.flag('dangling');
+  const dangling = danglingOf(filters);
   const isUnused = (): boolean =>
     !BUILT_IN.includes(network.name) && backend.listUsers(network.id).length === 0;
   return (
@@ -109,6 +97,15 @@ function isListed(backend: NetworkBackend, network: Network, filters: Filters): 
     filters.matchesLabels(network.labels) &&
     (dangling === undefined || dangling === isUnused())
   );
+}
+
+function danglingOf(filters: Filters): boolean | undefined {
+  try {
+    return filters.flag('dangling');
+  } catch (error) {
+    const message = `invalid value for filter 'dangling', must be "true" (or "1"), or "false" (or "0")`;
+    throw new CodedError('invalid_argument', message, { cause: error });
+  }
 }
 
 function isOfType(network: Network, type: string): boolean {
@@ -138,7 +135,7 @@ function inspectNetwork(backend: NetworkBackend, network: Network): object {
     EnableIPv6: network.ipv6,
     IPAM: {
       Driver: 'default',
-      Options: null,
+      Options: {},
       Config: network.subnet === undefined ? null : [{ Subnet: network.subnet, Gateway: network.gateway }],
     },
     Internal: network.internal,
@@ -159,10 +156,8 @@ function wireDriver(network: Network): string {
 
 async function create(backend: NetworkBackend, context: RequestContext): Promise<void> {
   const body = await context.readJson<CreateBody>();
-  const config = body?.IPAM?.Config ?? [];
-  if (config.length > 1)
-    throw new CodedError('unimplemented', 'networks with more than one subnet are not supported yet');
-  const [pool] = config;
+  checkCreate(body ?? {});
+  const [pool] = body?.IPAM?.Config ?? [];
   const network = await backend.createNetwork({
     name: String(body?.Name ?? ''),
     internal: body?.Internal === true,
@@ -197,12 +192,15 @@ async function disconnect(backend: NetworkBackend, context: RequestContext): Pro
 async function prune(backend: NetworkBackend, context: RequestContext): Promise<void> {
   const filters = context.query.filters();
   filters.checkKnown(PRUNE_FILTERS);
+  const until = filters.get('until').at(-1);
+  const before = until === undefined ? undefined : parseMoment(until, new Date()).getTime();
   const removed: string[] = [];
   for (const network of backend.listNetworks()) {
     const isKept =
       BUILT_IN.includes(network.name) ||
       backend.listUsers(network.id).length > 0 ||
-      !filters.matchesLabels(network.labels);
+      (before !== undefined && network.createdAt.getTime() > before) ||
+      !filters.passesLabels(network.labels);
     if (isKept) continue;
     await backend.removeNetwork(network.id);
     removed.push(network.name);

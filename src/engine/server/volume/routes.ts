@@ -111,7 +111,7 @@ async function prune(backend: VolumeBackend, context: RequestContext): Promise<v
     const isKept =
       (!volume.anonymous && !withNamed) ||
       backend.listUsers(volume.name).length > 0 ||
-      !filters.matchesLabels(volume.labels);
+      !filters.passesLabels(volume.labels);
     if (isKept) continue;
     reclaimed += await backend.measureVolume(volume);
     await backend.removeVolume(volume.name, { force: false });
