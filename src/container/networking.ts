@@ -132,9 +132,10 @@ export async function prepareNetwork(context: Context, record: ContainerRecord):
   const sandbox = await networks.acquireSandbox();
   try {
     const attachments: Attachment[] = [];
-    for (const [number, attachment] of record.attachments.entries()) {
-      attachments.push(await attachOne(context, record, sandbox, attachment, number === 0));
-    }
+    // As in Docker: over the network that leads outward; what is only on internal ones is not published.
+    const outward = record.attachments.find((one) => !networkOf(networks, one).internal);
+    for (const attachment of record.attachments)
+      attachments.push(await attachOne(context, record, sandbox, attachment, attachment === outward));
     const hasResolver = await serveNames(context, record, sandbox, attachments);
     return { namespace: { path: sandbox.path }, sandbox, attachments, hasResolver };
   } catch (error) {
@@ -152,7 +153,7 @@ export async function attachOne(
   publishes: boolean,
 ): Promise<Attachment> {
   const networks = context.networks as NetworkStore;
-  const network = networks.getNetwork(attachment.networkId || attachment.networkName);
+  const network = networkOf(networks, attachment);
   const ranges = publishes ? portRanges(record) : [];
   const endpoint = await tryPorts(ranges, (ports) =>
     networks.attach(sandbox, {
@@ -165,6 +166,10 @@ export async function attachOne(
     }),
   );
   return { ...attachment, networkId: network.id, networkName: network.name, endpoint };
+}
+
+function networkOf(networks: NetworkStore, { networkId, networkName }: Attachment): Network {
+  return networks.getNetwork(networkId || networkName);
 }
 
 interface PortRange extends Omit<PortBinding, 'hostPort'> {

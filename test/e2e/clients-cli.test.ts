@@ -288,3 +288,21 @@ test('a volume with options is what its device is, while somebody uses it', { sk
     assert.equal(readFileSync(join(device, 'own'), 'utf8'), 'of the host\n', 'the device is not removed');
   }),
 );
+
+test('a port is published over the network that leads outward, whichever was named first', { skip }, () =>
+  withBox((daemon) => {
+    const ok = (...args: string[]): string => daemon.dockerOk(args);
+    ok('network', 'create', '--internal', 'inner');
+    ok('network', 'create', 'outer');
+    const serve = 'mkdir /www; echo page > /www/index.html; exec httpd -f -p 80 -h /www';
+    ok('create', '--name', 'web', '--network', 'inner', '-p', '80', 'box:1', 'sh', '-c', serve);
+    ok('network', 'connect', 'outer', 'web');
+    ok('start', 'web');
+    const port = ok('port', 'web', '80').split('\n')[0]?.split(':').at(-1);
+    const gateway = ok('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Gateway}}', 'bridge');
+    const visit = `for i in 1 2 3 4 5 6 7 8 9; do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 2 ${gateway} ${port} && exit; sleep 0.2; done`;
+    assert.match(ok('run', '--rm', 'box:1', 'sh', '-c', visit), /^page$/m);
+    ok('run', '-d', '--name', 'hidden', '--network', 'inner', '-p', '80', 'box:1', 'sleep', '99');
+    assert.equal(ok('port', 'hidden'), '');
+  }),
+);

@@ -36,7 +36,7 @@ class System(unittest.TestCase):
         self.assertEqual((mine["IPAddress"], mine["Gateway"], mine["IPPrefixLen"]), ("10.213.7.9", "10.213.7.1", 24))
         self.assertIn("alias", mine["Aliases"])
         second = self.box(name="py-second", network="py-net")
-        self.assertEqual(second.exec_run("ping -c 1 -W 2 10.213.7.9").exit_code, 0)
+        self.assertEqual(second.exec_run("ping -c 1 -W 2 alias").exit_code, 0)
         network.reload()
         self.assertEqual(sorted(one.name for one in network.containers), ["py-first", "py-second"])
         with self.assertRaises(APIError) as caught:
