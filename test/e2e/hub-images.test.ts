@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
+import { digestOf } from '#oci/digest/index.ts';
 import { makeRootfsTar, NEEDS_BUSYBOX } from '../support/busybox.ts';
 import { ADMIN, startHub, type TestHub } from '../support/hub.ts';
 import { HubPusher } from '../support/hub-push.ts';
@@ -364,4 +366,68 @@ test('what is attached to an image is listed with its kind, and shown as text', 
   const shown = await get(`/api/document/admin/attached?digest=${signed.digest}`);
   assert.match(shown.payload, /"predicateType": "https:\/\/slsa\.dev\/provenance\/v1"/);
   assert.equal((await get(`/api/document/admin/attached?digest=${binary.digest}`)).text, null);
+});
+
+test('documents with anything in their fields are shown as far as they make sense, and break nothing', async () => {
+  const layers = [tarOf(file('a', 'loose'))];
+  const diffIds = layers.map((layer) => digestOf(layer));
+  const broken = {
+    os: { no: 'system' },
+    architecture: 5,
+    created: 7,
+    author: ['x'],
+    rootfs: { type: 'layers', diff_ids: diffIds },
+    config: {
+      Env: 'A=1',
+      Cmd: { a: 1 },
+      Labels: ['x'],
+      User: 9,
+      ExposedPorts: 'x',
+      Healthcheck: { Test: 'x' },
+      Shell: [1],
+    },
+    history: [null, 5, { created_by: { a: 1 }, created: [] }, 'x'],
+  };
+  const config = await pusher.pushBlob(
+    'admin/loose',
+    Buffer.from(JSON.stringify(broken)),
+    'application/vnd.oci.image.config.v1+json',
+  );
+  const layer = await pusher.pushBlob(
+    'admin/loose',
+    gzipSync(layers[0] ?? ''),
+    'application/vnd.oci.image.layer.v1.tar+gzip',
+  );
+  const annotations = { 'org.opencontainers.image.title': { x: 1 }, 'slipway.dockerfile': [1] };
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: MANIFEST,
+    config,
+    layers: [{ ...layer, annotations }],
+  };
+  const image = await pusher.pushManifest('admin/loose', 'v1', manifest);
+  await pusher.pushIndex('admin/loose', 'multi', [
+    { ...image, platform: { os: ['x'], architecture: { y: 1 } } },
+    { ...image, platform: 'linux', annotations: 'none' },
+  ]);
+  await pusher.pushManifest('admin/loose', undefined, {
+    ...manifest,
+    artifactType: { a: 1 },
+    subject: image,
+  });
+  const query = `image=${image.digest}`;
+  for (const reference of ['v1', 'multi']) {
+    const [shown] = (await get(`/api/image/admin/loose?reference=${reference}`)).images;
+    assert.deepEqual(
+      [shown.config.env, shown.config.cmd, shown.config.user, shown.author, shown.layers[0].title],
+      [[], [], '', '', ''],
+    );
+    assert.equal(typeof shown.platform, 'string');
+  }
+  assert.equal((await getRead(`/api/tree/admin/loose?${query}`)).total, 1);
+  assert.equal((await get(`/api/dockerfile/admin/loose?${query}`)).kind, 'reconstructed');
+  for (const each of await get(`/api/attached/admin/loose?${query}`))
+    assert.equal(typeof each.artifactType, 'string');
+  await get(`/api/family/admin/loose?${query}`);
+  await get('/api/tags/admin/loose');
 });

@@ -1,10 +1,13 @@
 import type { Attached, AttachedBlob, AttachedKind, DocumentText } from '#hub/protocol/index.ts';
 import { type Digest, hexOf, isDigest } from '#oci/digest/index.ts';
 import type { DecodedManifest, Descriptor } from '#oci/manifest/index.ts';
+import { mapOf, textOf } from './loose.ts';
 import type { DocumentReader } from './reader.ts';
 
 const REFERRER_LIMIT = 100;
 const BLOB_LIMIT = 100;
+/** Larger manifests are listed without their parts. */
+const MANIFEST_LIMIT_BYTES = 512 * 1024;
 /** Documents up to this are shown. */
 const DOCUMENT_LIMIT_BYTES = 2 * 1024 * 1024;
 /** Where BuildKit says which image of the index an attestation is about. */
@@ -89,9 +92,10 @@ export class AttachedDocuments {
     descriptor: Descriptor,
     how: Pick<Attached, 'via' | 'subject'>,
   ): Promise<Attached> {
-    const decoded = await this.#reader.findManifest(repository, descriptor.digest);
-    const annotations = { ...descriptor.annotations, ...decoded?.value.annotations };
-    const artifactType = descriptor.artifactType ?? typeOf(decoded);
+    const isSmall = descriptor.size <= MANIFEST_LIMIT_BYTES;
+    const decoded = isSmall ? await this.#reader.findManifest(repository, descriptor.digest) : undefined;
+    const annotations = mapOf({ ...descriptor.annotations, ...decoded?.value.annotations });
+    const artifactType = textOf(descriptor.artifactType) || typeOf(decoded);
     const blobs = blobsOf(decoded);
     const kinds = [kindOf(artifactType, ''), ...blobs.map((blob) => blob.kind)];
     return {
@@ -113,15 +117,15 @@ export class AttachedDocuments {
 function typeOf(decoded: DecodedManifest | undefined): string {
   if (decoded === undefined) return '';
   const { artifactType } = decoded.value;
-  if (artifactType !== undefined) return artifactType;
+  if (artifactType !== undefined) return textOf(artifactType);
   return decoded.kind === 'manifest' ? decoded.value.config.mediaType : decoded.mediaType;
 }
 
 function blobsOf(decoded: DecodedManifest | undefined): readonly AttachedBlob[] {
   if (decoded?.kind !== 'manifest') return [];
   return decoded.value.layers.slice(0, BLOB_LIMIT).map(({ digest, mediaType, size, annotations }) => {
-    const predicateType = annotations?.[PREDICATE] ?? annotations?.['predicateType'] ?? '';
-    const title = annotations?.[TITLE] ?? '';
+    const predicateType = textOf(annotations?.[PREDICATE] ?? annotations?.['predicateType']);
+    const title = textOf(annotations?.[TITLE]);
     const kind = kindOf(`${mediaType} ${predicateType}`, title);
     return { digest, mediaType, sizeBytes: size, title, predicateType, kind };
   });

@@ -1,5 +1,5 @@
 import type { Attached, DockerfileDetail, DockerfileLine, RelatedImage } from '#hub/protocol/index.ts';
-import type { HistoryEntry } from '#oci/config/index.ts';
+import type { HistoryEntry, ImageConfig } from '#oci/config/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
 import { isDockerfileName } from './attached.ts';
 import { reconstruct } from './history.ts';
@@ -10,6 +10,11 @@ const KEY = 'slipway.dockerfile';
 const TEXT_LIMIT_BYTES = 512 * 1024;
 /** Values of a statement that are looked at. */
 const VALUE_LIMIT = 100_000;
+/** Attached blobs that are looked into. */
+const CANDIDATE_LIMIT = 4;
+/** Lines of a history that are read, and ARG lines remembered. */
+const HISTORY_LIMIT = 2000;
+const ARG_LIMIT = 50;
 const STATEMENT_LIMIT_BYTES = 4 * 1024 * 1024;
 
 const GAPS = {
@@ -44,13 +49,16 @@ export class Dockerfiles {
 
   async #findAttached(repository: string, attached: readonly Attached[]): Promise<Found | undefined> {
     const blobs = attached.flatMap((each) => each.blobs.map((blob) => ({ each, blob })));
-    for (const { each, blob } of blobs) {
-      if (blob.kind !== 'dockerfile' && !(each.kind === 'dockerfile' && each.blobs.length === 1)) continue;
+    const files = blobs.filter(
+      ({ each, blob }) =>
+        blob.kind === 'dockerfile' || (each.kind === 'dockerfile' && each.blobs.length === 1),
+    );
+    for (const { each, blob } of files.slice(0, CANDIDATE_LIMIT)) {
       const text = await this.#readText(repository, blob.digest as Digest, TEXT_LIMIT_BYTES);
       if (text !== undefined) return { text, source: `${nameOf(each)} ${each.digest}` };
     }
-    for (const { blob } of blobs) {
-      if (blob.kind !== 'provenance') continue;
+    const statements = blobs.filter(({ blob }) => blob.kind === 'provenance');
+    for (const { blob } of statements.slice(0, CANDIDATE_LIMIT)) {
       const text = await this.#readText(repository, blob.digest as Digest, STATEMENT_LIMIT_BYTES);
       const source = text === undefined ? undefined : sourceIn(text);
       if (source !== undefined) return { text: source, source: `the provenance ${blob.digest}` };
@@ -136,13 +144,37 @@ function reconstructed(
   if (base === undefined)
     gaps.add('No image of this hub begins like this one: FROM scratch stands for what the history shows.');
   let layer = base === undefined || skipped === 0 ? 0 : base.image.sharedLayers;
-  for (const entry of history.slice(skipped)) {
-    const { lines: made, gap } = reconstruct(entry);
+  const keys = namesIn(image.config);
+  const declared: string[] = [];
+  for (const entry of history.slice(skipped, skipped + HISTORY_LIMIT)) {
+    const { lines: made, gap, given } = reconstruct(entry, keys);
     if (gap !== undefined) gaps.add(GAPS[gap]);
+    if (made[0]?.startsWith('ARG ') && declared.length < ARG_LIMIT) declared.push(made[0].slice(4));
     const place = entry.empty_layer === true ? null : layer++;
+    const undeclared = withoutDeclared(given, declared);
+    if (undeclared !== '') {
+      gaps.add(GAPS.arguments);
+      lines.push({ text: `# build arguments: ${given.replace(/\s+/g, ' ')}`, layer: place });
+    }
     lines.push(...made.map((text) => ({ text, layer: place })));
   }
+  if (history.length > skipped + HISTORY_LIMIT)
+    gaps.add(`Only ${HISTORY_LIMIT} lines of the history are shown.`);
   return { kind: 'reconstructed', source: 'the history of the image', lines, gaps: [...gaps] };
+}
+
+/** Names of variables and labels. */
+function namesIn(config: ImageConfig | undefined): ReadonlySet<string> {
+  const { Env, Labels } = config?.config ?? {};
+  const env = Array.isArray(Env) ? Env.map((pair) => String(pair).split('=')[0] ?? '') : [];
+  return new Set([...env, ...Object.keys(Labels ?? {})]);
+}
+
+/** What a RUN was given beyond the defaults that ARG lines show. */
+function withoutDeclared(given: string, declared: readonly string[]): string {
+  let rest = ` ${given} `;
+  for (const pair of declared) rest = rest.replace(` ${pair} `, ' ');
+  return rest.trim();
 }
 
 function fromOf({ repository, tags, digest }: RelatedImage, host: string): string {

@@ -13,10 +13,15 @@ import type { HistoryEntry } from '#oci/config/index.ts';
 export interface Reconstructed {
   /** One or more lines of a Dockerfile. */
   readonly lines: readonly string[];
+  /** Build arguments a RUN was given, such as `A=1 B=2`. */
+  readonly given: string;
   /** What somebody who builds from this must know. */
-  readonly gap: 'source' | 'arguments' | 'unknown' | undefined;
+  readonly gap: 'source' | 'unknown' | undefined;
 }
 
+/** Longer lines are cut. */
+const TEXT_LIMIT = 32 * 1024;
+const MARK = '# buildkit';
 const INSTRUCTIONS =
   /^(?:FROM|ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN|SHELL|STOPSIGNAL|USER|VOLUME|WORKDIR)\b/i;
 const NOP = /^\/\S+(?: \S+){0,8}? #\(nop\)\s*/;
@@ -24,36 +29,45 @@ const NOP = /^\/\S+(?: \S+){0,8}? #\(nop\)\s*/;
 const SHELL = /^\/(?:usr\/)?bin\/(?:ba|da|a|z|k)?sh(?: -\S+(?: pipefail)?){0,8}? -[a-z]*c\s+/;
 const ARGUMENTS = /^\|(\d+)\s+/;
 
-/** Reads one line of the history. */
-export function reconstruct({ created_by, comment }: HistoryEntry): Reconstructed {
-  const text = String(created_by ?? '')
-    .replace(/\s+# buildkit\s*$/, '')
-    .trim();
+const NO_KEYS: ReadonlySet<string> = new Set();
+
+/** Reads one line of the history. `keys` are names of the image's variables and labels: the history has lost the quotes. */
+export function reconstruct(
+  { created_by, comment }: HistoryEntry,
+  keys: ReadonlySet<string> = NO_KEYS,
+): Reconstructed {
+  const text = withoutMark(String(created_by ?? '').slice(0, TEXT_LIMIT));
   if (text === '') {
-    const told = String(comment ?? '').trim();
+    const told = String(comment ?? '')
+      .slice(0, TEXT_LIMIT)
+      .trim();
     return unknown(told === '' ? 'a step that the history does not describe' : told);
   }
-  if (NOP.test(text)) return instructionOf(text.replace(NOP, ''));
+  if (NOP.test(text)) return instructionOf(text.replace(NOP, ''), keys);
   if (ARGUMENTS.test(text)) return runOf(text);
-  if (SHELL.test(text)) return run(text.replace(SHELL, ''), []);
+  if (SHELL.test(text)) return run(text.replace(SHELL, ''), '');
   if (/^RUN\s/i.test(text)) return runOf(text.replace(/^RUN\s+/i, ''));
-  return INSTRUCTIONS.test(text) ? instructionOf(text) : unknown(text);
+  return INSTRUCTIONS.test(text) ? instructionOf(text, keys) : unknown(text);
+}
+
+/** No expression here may look at the same text again and again: somebody pushed it. */
+function withoutMark(text: string): string {
+  const trimmed = text.trim();
+  return trimmed.endsWith(MARK) ? trimmed.slice(0, -MARK.length).trimEnd() : trimmed;
 }
 
 /** A RUN, with what the build arguments were. */
 function runOf(text: string): Reconstructed {
   const count = ARGUMENTS.exec(text);
-  if (count === null) return run(text.replace(SHELL, ''), []);
+  if (count === null) return run(text.replace(SHELL, ''), '');
   const rest = text.slice(count[0].length);
   const at = rest.search(/\/(?:usr\/)?bin\/(?:ba|da|a|z|k)?sh /);
   if (at < 0) return unknown(text);
-  const given = rest.slice(0, at).trim();
-  return run(rest.slice(at).replace(SHELL, ''), given === '' ? [] : [given]);
+  return run(rest.slice(at).replace(SHELL, ''), rest.slice(0, at).trim());
 }
 
-function run(command: string, given: readonly string[]): Reconstructed {
-  const notes = given.flatMap((text) => comment(`build arguments: ${text}`));
-  return { lines: [...notes, ...scriptOf(command)], gap: given.length > 0 ? 'arguments' : undefined };
+function run(command: string, given: string): Reconstructed {
+  return { lines: scriptOf(command), given, gap: undefined };
 }
 
 /** Lines of a script that do not say that they go on were a here-document. */
@@ -64,36 +78,49 @@ function scriptOf(command: string): string[] {
   return [`RUN <<${end}`, ...lines, end];
 }
 
-function instructionOf(text: string): Reconstructed {
+function instructionOf(text: string, keys: ReadonlySet<string>): Reconstructed {
   const match = /^(\S+)\s*([\s\S]*)$/.exec(text);
   const name = (match?.[1] ?? '').toUpperCase();
   const rest = (match?.[2] ?? '').trim();
   if (!INSTRUCTIONS.test(text)) return unknown(text);
-  if (name === 'ENV' || name === 'LABEL') return known(`${name} ${quoted(rest)}`);
+  if (name === 'ENV' || name === 'LABEL') return known(`${name} ${quoted(rest, keys)}`);
   if (name === 'EXPOSE') return known(`EXPOSE ${portsOf(rest)}`);
   if (name === 'VOLUME') return known(`VOLUME ${listOf(rest)}`);
   if (name === 'HEALTHCHECK') return healthcheckOf(rest);
   if ((name === 'COPY' || name === 'ADD') && /(?:^|\s)(?:file|dir|multi):[0-9a-f]{32,}/.test(rest)) {
     // The classic builder remembers a digest in place of the source, and " in " before the target.
     const plain = rest.replace(/((?:file|dir|multi):[0-9a-f]{12})[0-9a-f]*\s+in\s+/, '$1 ');
-    return { lines: bodyOf(`${name} ${plain}`), gap: 'source' };
+    return { lines: bodyOf(`${name} ${plain}`), given: '', gap: 'source' };
   }
   return known(`${name} ${rest}`.trimEnd());
 }
 
-/** BuildKit remembers `LABEL maintainer=A. Person` without quotes: with one key alone it is clear where they were. */
-function quoted(pairs: string): string {
-  const match = /^([\w.-]+)=([^"']*\s[^"']*)$/.exec(pairs);
-  const [, key, value = ''] = match ?? [];
-  return key === undefined || /\s[\w.-]+=/.test(value) ? pairs : `${key}="${value}"`;
+/**
+ * `A=one two B=3` was written `A="one two" B=3`: where one of `keys` begins, the value before it has ended. With one pair
+ * alone that is clear without `keys`.
+ */
+function quoted(text: string, keys: ReadonlySet<string>): string {
+  if (/["'\\]/.test(text)) return text;
+  const starts = [...text.matchAll(/(?<=^|\s)([\w.-]+)=/g)].filter(
+    ({ 1: key = '' }, at) => at === 0 || keys.has(key),
+  );
+  if (starts[0]?.index !== 0) return text;
+  const isCertain = starts.length > 1 || keys.has(starts[0][1] ?? '') || !/\s[\w.-]+=/.test(text);
+  if (!isCertain) return text;
+  const pairs = starts.map((start, at) => {
+    const key = start[1] ?? '';
+    const value = text.slice(start.index + key.length + 1, starts[at + 1]?.index ?? text.length).trim();
+    return /\s/.test(value) ? `${key}="${value}"` : `${key}=${value}`;
+  });
+  return pairs.join(' ');
 }
 
 function known(text: string): Reconstructed {
-  return { lines: bodyOf(text), gap: undefined };
+  return { lines: bodyOf(text), given: '', gap: undefined };
 }
 
 function unknown(text: string): Reconstructed {
-  return { lines: comment(text), gap: 'unknown' };
+  return { lines: comment(text), given: '', gap: 'unknown' };
 }
 
 function comment(text: string): string[] {

@@ -6,6 +6,7 @@ import type { DecodedManifest, Descriptor, Manifest } from '#oci/manifest/index.
 import { formatPlatform } from '#oci/platform/index.ts';
 import type { RegistryTables } from '#registry/server/index.ts';
 import { reconstruct } from './history.ts';
+import { mapOf, textOf, textsOf } from './loose.ts';
 import { DocumentReader, type DocumentSources, historyOf } from './reader.ts';
 import type { ManifestFacts } from './tags.ts';
 
@@ -146,21 +147,6 @@ function healthcheckOf(check: Healthcheck | undefined): HealthcheckDetail | null
   };
 }
 
-// A config was pushed by somebody: a field may hold anything.
-
-function textOf(value: unknown): string {
-  return typeof value === 'string' ? value : '';
-}
-
-function textsOf(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.map(String) : [];
-}
-
-function mapOf(value: unknown): Readonly<Record<string, string>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return {};
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, String(each)]));
-}
-
 /** Layers beside the history lines that made them; an image without a history shows its layers only. */
 function layersOf(manifest: Manifest, config: ImageConfig | undefined): LayerDetail[] {
   const history = historyOf(config);
@@ -190,7 +176,7 @@ function layerOf(
     command,
     instruction: command === '' ? '' : instructionIn(command),
     createdAt: entry?.created || null,
-    title: layer?.annotations?.['org.opencontainers.image.title'] ?? '',
+    title: textOf(layer?.annotations?.['org.opencontainers.image.title']),
   };
 }
 
