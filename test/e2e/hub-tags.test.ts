@@ -336,3 +336,21 @@ test('a tag with a signature says so', { skip }, async () => {
   const { tags: removed } = await ask('DELETE', '/api/tags/cynthia/signed?tag=two');
   assert.equal(removed.length, 2, 'the signature goes with its image');
 });
+
+test('repositories are found by name, description and category', { skip }, async () => {
+  const body = { namespace: 'cynthia', visibility: 'private' };
+  await ask('POST', '/api/repositories', { ...body, name: 'my_db', description: 'rows of 100%' }, 201);
+  await ask('PATCH', '/api/repositories/cynthia/my_db', { categories: ['Databases'] });
+  const wrong = await ask('PATCH', '/api/repositories/cynthia/my_db', { categories: ['Nonsense'] }, 422);
+  assert.equal(wrong.error.field, 'categories');
+  const find = async (query: string) =>
+    (await ask('GET', `/api/repositories?namespace=cynthia&${query}`)).map(
+      (one: { name: string }) => one.name,
+    );
+  assert.deepEqual(await find('q=y_d'), ['my_db']);
+  assert.deepEqual(await find('q=100%25'), ['my_db'], 'a percent sign is text');
+  assert.deepEqual(await find('q=m%25b'), []);
+  assert.ok((await find('category=Databases')).includes('my_db'));
+  assert.deepEqual(await find('category=Databases&q=nothing'), []);
+  assert.deepEqual(await find('category=Data'), []);
+});

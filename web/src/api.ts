@@ -102,12 +102,14 @@ export function deviceQuery(code: string) {
 export function repositoriesQuery(filter: {
   readonly namespace?: string | undefined;
   readonly text?: string | undefined;
+  readonly category?: string | undefined;
 }) {
   const query = new URLSearchParams();
   if (filter.namespace) query.set('namespace', filter.namespace);
   if (filter.text) query.set('q', filter.text);
+  if (filter.category) query.set('category', filter.category);
   return queryOptions({
-    queryKey: ['repositories', filter.namespace ?? '', filter.text ?? ''],
+    queryKey: ['repositories', filter.namespace ?? '', filter.text ?? '', filter.category ?? ''],
     queryFn: () => call<readonly RepositorySummary[]>('GET', `/api/repositories?${query}`),
   });
 }

@@ -17,6 +17,12 @@ export interface RepositorySearch {
   readonly view?: string;
 }
 
+/** What is looked for. */
+export interface ExploreSearch {
+  readonly q?: string;
+  readonly category?: string;
+}
+
 const rootRoute = createRootRoute({
   component: Layout,
   notFoundComponent: () => <Missing message="There is no page at this address" />,
@@ -28,8 +34,7 @@ const routes = [
     getParentRoute: () => rootRoute,
     path: '/explore',
     component: ExplorePage,
-    validateSearch: (search: Record<string, unknown>): { readonly q?: string } =>
-      typeof search['q'] === 'string' ? { q: search['q'] } : {},
+    validateSearch: readExploreSearch,
   }),
   createRoute({ getParentRoute: () => rootRoute, path: '/new', component: CreateRepositoryPage }),
   createRoute({ getParentRoute: () => rootRoute, path: '/tokens', component: TokensPage }),
@@ -67,6 +72,14 @@ export const router = createRouter({ routeTree: rootRoute.addChildren(routes), d
 function readReturn(search: Record<string, unknown>): { readonly next?: string } {
   const next = search['next'];
   return typeof next === 'string' && /^\/(?![/\\])/.test(next) ? { next } : {};
+}
+
+function readExploreSearch(search: Record<string, unknown>): ExploreSearch {
+  const { q, category } = search;
+  return {
+    ...(typeof q === 'string' && q !== '' ? { q } : {}),
+    ...(typeof category === 'string' && category !== '' ? { category } : {}),
+  };
 }
 
 function readRepositorySearch(search: Record<string, unknown>): RepositorySearch {

@@ -1,25 +1,19 @@
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import type { SqlDatabase } from '#base/database/index.ts';
 import { CodedError } from '#base/errors/index.ts';
-import {
-  CATEGORIES,
-  type CreateRepositoryRequest,
-  type RepositorySummary,
-  type TagMutability,
-  type UpdateRepositoryRequest,
-  type Visibility,
+import type {
+  CreateRepositoryRequest,
+  RepositorySummary,
+  UpdateRepositoryRequest,
+  Visibility,
 } from '#hub/protocol/index.ts';
-import { isRepository } from '#oci/reference/index.ts';
 import type { RegistryTables } from '#registry/server/index.ts';
-import { parsePatterns } from './patterns.ts';
+import { changesOf, checkName, checkText, invalidField, isMutability } from './fields.ts';
 import { namespaceOf, OFFICIAL_NAMESPACE, type RepositoryRules } from './policy.ts';
 import { CATALOG_MIGRATIONS, type CatalogTables } from './schema.ts';
 
-const DESCRIPTION_MAX = 100;
-const README_MAX = 256 * 1024;
 const LIST_LIMIT = 500;
 const FLUSH_MS = 2000;
-const CATEGORIES_MAX = 3;
 
 /** Settings of one repository. */
 export interface RepositorySettings extends RepositoryRules {
@@ -119,12 +113,23 @@ export class Catalog {
   /** Repositories the viewer may see, newest push first. */
   async list(query: {
     readonly namespace?: string | undefined;
+    /** Part of the name or the description. */
     readonly text?: string | undefined;
+    readonly category?: string | undefined;
     readonly viewer: { readonly username: string; readonly isAdmin: boolean } | undefined;
   }): Promise<readonly RepositorySummary[]> {
     let select = this.#db.read.selectFrom('repository_settings').selectAll();
     if (query.namespace !== undefined) select = select.where('namespace', '=', query.namespace);
-    if (query.text) select = select.where('name', 'like', `%${query.text.replace(/[%_]/g, '')}%`);
+    if (query.text) {
+      const pattern = patternOf(query.text);
+      select = select.where(
+        sql<boolean>`(name like ${pattern} escape '\\' or description like ${pattern} escape '\\')`,
+      );
+    }
+    if (query.category) {
+      const pattern = patternOf(JSON.stringify(query.category));
+      select = select.where(sql<boolean>`categories like ${pattern} escape '\\'`);
+    }
     const { viewer } = query;
     if (viewer?.isAdmin !== true) {
       select = select.where((where) =>
@@ -292,6 +297,11 @@ export class Catalog {
   }
 }
 
+/** For `like` with `\\` as its escape: `text` is a part, not a pattern. */
+function patternOf(text: string): string {
+  return `%${text.replace(/[\\%_]/g, '\\$&')}%`;
+}
+
 function newRow(
   name: string,
   createdBy: string,
@@ -329,68 +339,4 @@ function settingsOf(row: Selectable<CatalogTables['repository_settings']>): Repo
     createdAt: row.created_at,
     pulls: row.pulls,
   };
-}
-
-/**
- * The full name of a repository that people name on the page.
- * @throws {CodedError} `invalid_argument` about the field `name`.
- */
-export function checkName(namespace: string, name: string): string {
-  const full = `${namespace}/${name}`;
-  if (name.length >= 2 && isRepository(name) && !name.includes('/') && isRepository(full)) return full;
-  throw invalidField(
-    'name',
-    'use 2 to 255 lower-case letters, digits, "-", "_" or ".", beginning and ending with a letter or digit',
-  );
-}
-
-function isMutability(text: string): text is TagMutability {
-  return text === 'mutable' || text === 'immutable' || text === 'patterns';
-}
-
-/** The columns a request changes. @throws {CodedError} `invalid_argument` (subject names the field). */
-function changesOf(
-  name: string,
-  request: UpdateRepositoryRequest,
-): Partial<CatalogTables['repository_settings']> {
-  checkText(request.description ?? '', request.readme);
-  const { visibility, tagMutability, immutablePatterns, categories } = request;
-  if (visibility !== undefined && visibility !== 'public' && visibility !== 'private')
-    throw invalidField('visibility', 'choose public or private');
-  if (visibility !== undefined && request.confirm !== name)
-    throw invalidField('confirm', `type ${name} to confirm`);
-  if (tagMutability !== undefined && !isMutability(tagMutability))
-    throw invalidField('tagMutability', 'choose mutable, immutable or patterns');
-  if (tagMutability === 'patterns' && (immutablePatterns ?? []).length === 0)
-    throw invalidField('immutablePatterns', 'give at least one pattern');
-  return {
-    ...(request.description === undefined ? {} : { description: request.description.trim() }),
-    ...(request.readme === undefined ? {} : { readme: request.readme }),
-    ...(visibility === undefined ? {} : { visibility }),
-    ...(tagMutability === undefined ? {} : { tag_mutability: tagMutability }),
-    ...(immutablePatterns === undefined
-      ? {}
-      : { immutable_patterns: JSON.stringify(parsePatterns(immutablePatterns, 'immutablePatterns')) }),
-    ...(categories === undefined ? {} : { categories: JSON.stringify(checkCategories(categories)) }),
-  };
-}
-
-function checkCategories(value: unknown): readonly string[] {
-  const chosen = [...new Set(Array.isArray(value) ? value.map(String) : [])];
-  if (chosen.length > CATEGORIES_MAX)
-    throw invalidField('categories', `choose at most ${CATEGORIES_MAX} categories`);
-  const wrong = chosen.find((name) => !CATEGORIES.some((category) => category === name));
-  if (wrong !== undefined) throw invalidField('categories', `there is no category "${wrong.slice(0, 100)}"`);
-  return chosen;
-}
-
-function checkText(description: string, readme = ''): void {
-  if (description.length > DESCRIPTION_MAX)
-    throw invalidField('description', `use at most ${DESCRIPTION_MAX} characters`);
-  if (Buffer.byteLength(readme) > README_MAX)
-    throw invalidField('readme', `use at most ${README_MAX / 1024} KiB`);
-}
-
-function invalidField(field: string, message: string): CodedError {
-  return new CodedError('invalid_argument', message, { subject: { kind: 'field', name: field } });
 }

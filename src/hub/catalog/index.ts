@@ -1,8 +1,9 @@
 export { AttachedDocuments, digestIn } from './attached.ts';
-export { Catalog, type CatalogOptions, checkName, type RepositorySettings } from './catalog.ts';
+export { Catalog, type CatalogOptions, type RepositorySettings } from './catalog.ts';
 export { HubDirectory, type SignInListener } from './directory.ts';
 export { Dockerfiles } from './dockerfile.ts';
 export { ImageFamilies } from './family.ts';
+export { checkName } from './fields.ts';
 export { ImageCatalog, type ImageSources } from './images.ts';
 export { moveRepository } from './moves.ts';
 export {

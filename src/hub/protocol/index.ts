@@ -3,7 +3,7 @@
  *
  *     GET    /api/session                                     who am I, and what is this hub
  *     POST   /api/signup · POST, DELETE /api/session          accounts; the session is a cookie
- *     GET    /api/repositories?namespace=&q=                  repositories the caller may see
+ *     GET    /api/repositories?namespace=&q=&category=              repositories the caller may see
  *     POST   /api/repositories                                create
  *     GET, PATCH, DELETE /api/repositories/{namespace}/{name}
  *     POST   /api/move/{namespace}/{name}                     rename, or give to another account

@@ -34,7 +34,12 @@ export class RepositoryRoutes {
     sendJson(
       response,
       200,
-      await this.#services.catalog.list({ namespace, text: query.get('q') ?? undefined, viewer: account }),
+      await this.#services.catalog.list({
+        namespace,
+        text: query.get('q') ?? undefined,
+        category: query.get('category') ?? undefined,
+        viewer: account,
+      }),
     );
   }
 

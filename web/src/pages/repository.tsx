@@ -1,4 +1,4 @@
-import { Badge, Breadcrumbs, Button, Card, Group, Stack, Tabs, Text, Title } from '@mantine/core';
+import { Breadcrumbs, Button, Card, Group, Stack, Tabs, Text, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import type { RepositoryDetail, TagSummary } from '#hub/protocol/index.ts';
@@ -68,11 +68,13 @@ function Repository({
       </Group>
       {detail.description !== '' && <Text style={{ overflowWrap: 'anywhere' }}>{detail.description}</Text>}
       {detail.categories.length > 0 && (
-        <Group gap={6} role="list" aria-label="Categories">
+        <Group component="ul" gap={6} aria-label="Categories" className={classes['chips'] ?? ''}>
           {detail.categories.map((category) => (
-            <Badge key={category} variant="outline" color="gray" radius="sm" tt="none" role="listitem">
-              {category}
-            </Badge>
+            <li key={category}>
+              <Link to="/explore" search={{ category }} className={classes['chip'] ?? ''}>
+                {category}
+              </Link>
+            </li>
           ))}
         </Group>
       )}
@@ -208,7 +210,7 @@ function Commands({
           <Text size="sm">
             {latest === undefined
               ? "Give your local image this repository's name, then push it:"
-              : 'Name a local image after this repository, then push it as a new tag:'}
+              : 'Name a local image after this repository, then push it:'}
           </Text>
           <CopyLine text={`${client} tag local-image:tagname ${target}:${next}`} label="the tag command" />
           <CopyLine text={hubCommand(client, 'push', `${target}:${next}`)} label="the push command" />

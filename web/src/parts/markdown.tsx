@@ -1,10 +1,11 @@
 import { Typography } from '@mantine/core';
 import ReactMarkdown from 'react-markdown';
+import classes from './parts.module.css';
 
 /** Markdown as React elements: raw HTML stays text, and links lead to http(s) only. */
 export function Markdown({ text }: { readonly text: string }) {
   return (
-    <Typography>
+    <Typography className={classes['markdown'] ?? ''}>
       <ReactMarkdown
         disallowedElements={['img']}
         unwrapDisallowed

@@ -37,6 +37,9 @@ export function RepositoryTable({ repositories }: { readonly repositories: reado
           <Table.Th visibleFrom="sm" w={90} ta="right">
             Pulls
           </Table.Th>
+          <Table.Th visibleFrom="sm" w={80} ta="right">
+            Stars
+          </Table.Th>
         </Table.Tr>
       </Table.Thead>
       <Table.Tbody>
@@ -83,6 +86,9 @@ function Row({ repository }: { readonly repository: RepositorySummary }) {
       </Table.Td>
       <Table.Td visibleFrom="sm" ta="right">
         {formatCount(repository.pulls)}
+      </Table.Td>
+      <Table.Td visibleFrom="sm" ta="right">
+        {formatCount(repository.stars)}
       </Table.Td>
     </Table.Tr>
   );
