@@ -5,6 +5,7 @@ import { CodedError, messageOf } from '#base/errors/index.ts';
 import { type BuildCache, createAdopter } from '#build/cache/index.ts';
 import {
   type ArrivedContext,
+  listFirstTexts,
   readDockerfile,
   readIgnoreFile,
   readSmallFile,
@@ -18,13 +19,12 @@ import type { Vertex } from '#build/graph/types.ts';
 import {
   cloneGit,
   type Fetcher,
-  type FileClient,
   type FileWorkers,
   hashSources,
   isGitUrl,
   parseGitUrl,
 } from '#build/op/index.ts';
-import type { BuildJob, BuildResult, StateResult, TreeResult } from '#build/op/types.ts';
+import type { BuildJob, BuildResult, StateResult } from '#build/op/types.ts';
 import type { Solve, Solver } from '#build/solver/index.ts';
 import type { ImageId } from '#oci/config/index.ts';
 import { shortIdOf } from '#oci/digest/index.ts';
@@ -37,6 +37,7 @@ import type { ImageStore } from '#store/image/types.ts';
 import type { LeaseStore } from '#store/lease/types.ts';
 import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
+import { firstTexts, openContextTree } from './first-texts.ts';
 import { BaseImages } from './images.ts';
 import { Job } from './job.ts';
 import { placeFailure } from './place.ts';
@@ -283,34 +284,24 @@ class Build {
     const { changesets, fetcher, content } = this.#context;
     const arrived = await receiveContext(this.#request.context, {
       dir: job.dir,
+      texts: listFirstTexts(this.#request.dockerfile),
       signal: this.#signal,
       tools: {
         changesets,
+        unpackSmall: (call) => job.files.call('unpackSmall', call),
         isGitUrl,
         cloneGit: (url, dir, signal) => cloneGit(parseGitUrl(url), dir, { keepGitDir: true, signal }),
         download: (url, path, signal) => fetcher.download(url, path, { signal }),
       },
     });
-    const hashed = arrived.indexPath === undefined ? undefined : content.hashFile(arrived.indexPath);
-    hashed?.catch(() => undefined); // awaited below, unless something else fails before
-    const plain = await job.files.call('openTree', {
-      kind: 'disk',
-      root: arrived.tree.root,
-      fixedDirs: [],
-      rootOwned: true,
-    });
-    const tree = textTree(job.files, plain);
-    try {
-      const dockerfile = await this.#findDockerfile(job, tree, arrived);
-      const ignore = await readIgnoreFile(tree, dockerfile.name);
-      job.addContext('context', await openContextTree(job, arrived, ignore));
-      this.#contextDigest = await hashed;
-      return dockerfile;
-    } finally {
-      const closed = job.files.call('closeTree', plain);
-      closed.catch(() => undefined); // told when the job ends
-      job.defer(() => closed);
-    }
+    const hashed = arrived.small?.indexDigest ?? (arrived.indexPath && content.hashFile(arrived.indexPath));
+    if (hashed instanceof Promise) hashed.catch(() => undefined); // awaited below, unless something else fails before
+    const tree = firstTexts(job, arrived, this.#request.dockerfile);
+    const dockerfile = await this.#findDockerfile(job, tree, arrived);
+    const ignore = await readIgnoreFile(tree, dockerfile.name);
+    job.addContext('context', await openContextTree(job, arrived, ignore));
+    if (hashed) this.#contextDigest = await hashed;
+    return dockerfile;
   }
 
   async #findDockerfile(
@@ -370,26 +361,6 @@ async function throwAway(path: string, dir: string): Promise<void> {
   const trash = join(dir, `trash-${randomBytes(6).toString('hex')}`);
   await rename(path, trash);
   rm(trash, { recursive: true, force: true }).catch(() => undefined);
-}
-
-function textTree(files: FileClient, tree: number): TextTree {
-  return {
-    readText: (path) => files.call('readText', { tree, path, limitBytes: 16 * 1024 * 1024 }),
-    list: (path) => files.call('list', { tree, path }),
-  };
-}
-
-async function openContextTree(
-  job: Job,
-  arrived: ArrivedContext,
-  ignore: { readonly file: string; readonly text: string } | undefined,
-): Promise<TreeResult> {
-  const tree = await job.files.call('openTree', {
-    ...arrived.tree,
-    ...(ignore === undefined ? {} : { ignore }),
-  });
-  job.defer(() => job.files.call('closeTree', tree));
-  return { kind: 'tree', id: `context ${job.id}`, tree, isContext: true, isDownload: false };
 }
 
 /** `SOURCE_DATE_EPOCH` as milliseconds. @throws {CodedError} `invalid_argument`. */

@@ -17,7 +17,7 @@ export async function readDockerfile(
   tree: TextTree,
   wanted: string,
 ): Promise<{ readonly name: string; readonly text: string }> {
-  const name = wanted === '' ? DEFAULT_NAME : wanted.replace(/^(?:\.\/)+/, '').replace(/^\/+/, '');
+  const name = nameOf(wanted);
   if (name.split('/').includes('..')) {
     throw new CodedError('invalid_argument', `forbidden path outside the build context: ${wanted} ()`, {
       help: {
@@ -33,9 +33,23 @@ export async function readDockerfile(
   throw await notLocated(tree, name);
 }
 
+/** Paths of what is read of a context before anything else, when `wanted` is its Dockerfile. */
+export function listFirstTexts(wanted: string): readonly string[] {
+  const name = nameOf(wanted);
+  return [name, ...listIgnoreFiles(name)];
+}
+
+function listIgnoreFiles(dockerfile: string): readonly string[] {
+  return [`${dockerfile}.dockerignore`, '.dockerignore'];
+}
+
+function nameOf(wanted: string): string {
+  return wanted === '' ? DEFAULT_NAME : wanted.replace(/^(?:\.\/)+/, '').replace(/^\/+/, '');
+}
+
 /** The ignore file that counts: the Dockerfile's own, else the context's. */
 export async function readIgnoreFile(tree: TextTree, dockerfile: string): Promise<IgnoreText | undefined> {
-  const files = [`${dockerfile}.dockerignore`, '.dockerignore'];
+  const files = listIgnoreFiles(dockerfile);
   // Asked together: one turn to the thread that reads and back.
   const found = await Promise.all(files.map((file) => tree.readText(file)));
   return files.flatMap((file, i) => (found[i] === undefined ? [] : { file, text: found[i].text }))[0];

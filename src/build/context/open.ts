@@ -1,13 +1,18 @@
-import { mkdir, open, stat } from 'node:fs/promises';
+import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { peekBytes } from '#base/bytes/index.ts';
 import { CodedError } from '#base/errors/index.ts';
 import type { ContextSource } from '#build/types.ts';
+import type { Digest } from '#oci/digest/index.ts';
 import type { Changesets } from '#store/changeset/types.ts';
+import { SMALL_BYTES } from './small.ts';
 import type { TreeSpec } from './types.ts';
 
 /** What opening a context needs from elsewhere. */
 export interface ContextTools {
   readonly changesets: Pick<Changesets, 'unpackLayer'>;
+  /** `FileSession.unpackSmall`. */
+  unpackSmall(call: SmallCall): Promise<SmallContext | undefined>;
   isGitUrl(url: string): boolean;
   cloneGit(url: string, dir: string, signal: AbortSignal): Promise<{ readonly root: string }>;
   download(url: string, path: string, signal: AbortSignal): Promise<{ readonly contentType: string }>;
@@ -20,6 +25,23 @@ export interface ArrivedContext {
   readonly dockerfile?: string;
   /** Index of everything in it, when it came as an archive. */
   readonly indexPath?: string;
+  /** What was found in it at once. */
+  readonly small?: SmallContext;
+}
+
+/** A small archive, where it goes, and paths of texts to be read from it. */
+export interface SmallCall {
+  readonly archive: Uint8Array;
+  readonly root: string;
+  readonly indexPath: string;
+  readonly texts: readonly string[];
+}
+
+/** What one turn to the thread has found out about a small context. */
+export interface SmallContext {
+  readonly indexDigest: Digest;
+  /** In the order they were asked for; `undefined` where there is no such file. */
+  readonly texts: readonly ({ readonly path: string; readonly text: string } | undefined)[];
 }
 
 const DOCKERFILE_LIMIT_BYTES = 16 * 1024 * 1024;
@@ -29,16 +51,13 @@ const DOCKERFILE_LIMIT_BYTES = 16 * 1024 * 1024;
  * where it is, a git repository is cloned, a URL fetched. `dir` is the build's own; it removes it.
  * @throws {CodedError} with the cause, after which `dir` may hold a part.
  */
-export async function receiveContext(
-  source: ContextSource,
-  options: { readonly dir: string; readonly tools: ContextTools; readonly signal: AbortSignal },
-): Promise<ArrivedContext> {
+export async function receiveContext(source: ContextSource, options: Options): Promise<ArrivedContext> {
   switch (source.kind) {
     case 'directory':
       await checkDirectory(source.path);
       return { tree: { kind: 'disk', root: source.path, fixedDirs: [], rootOwned: true } };
     case 'tar':
-      return unpack({ stream: source.stream }, options);
+      return unpackStream(source.stream, options);
     case 'remote':
       return receiveRemote(source.url, options);
   }
@@ -47,6 +66,8 @@ export async function receiveContext(
 interface Options {
   readonly dir: string;
   readonly tools: ContextTools;
+  /** Files that will be read first. */
+  readonly texts: readonly string[];
   readonly signal: AbortSignal;
 }
 
@@ -79,6 +100,18 @@ async function receiveRemote(url: string, options: Options): Promise<ArrivedCont
     };
   }
   return unpack({ path }, options);
+}
+
+async function unpackStream(source: AsyncIterable<Uint8Array>, options: Options): Promise<ArrivedContext> {
+  const { head, stream } = await peekBytes(source, SMALL_BYTES + 1);
+  if (head.length > SMALL_BYTES) return unpack({ stream }, options);
+  const root = join(options.dir, 'context');
+  const indexPath = join(options.dir, 'context-index');
+  const { texts, tools } = options;
+  const small = await tools.unpackSmall({ archive: head, root, indexPath, texts });
+  if (small !== undefined) return { tree: { kind: 'index', root, indexPath }, indexPath, small };
+  await rm(root, { recursive: true, force: true });
+  return unpack({ stream }, options);
 }
 
 async function unpack(

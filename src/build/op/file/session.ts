@@ -1,7 +1,17 @@
 /** The worker's side of file ops: what one build has open, and the calls on it. Everything here is synchronous. */
-import { closeSync, fstatSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, readSync, writeFileSync } from 'node:fs';
 import { CodedError } from '#base/errors/index.ts';
-import { createExcluder, openTree, resolvePath, type Tree, type TreeSpec } from '#build/context/index.ts';
+import {
+  createExcluder,
+  openTree,
+  resolvePath,
+  type SmallCall,
+  type SmallContext,
+  type Tree,
+  type TreeSpec,
+  unpackSmall,
+} from '#build/context/index.ts';
+import { digestOf } from '#oci/digest/index.ts';
 import { type ArchiveGuess, guessArchive } from './archive.ts';
 import { Copier, makeDirectory, writeText } from './copy.ts';
 import { type SourceDigests, SourceHasher } from './digest.ts';
@@ -175,6 +185,21 @@ export class FileSession {
     if (resolved.entry !== undefined) target.remove(resolved.path);
     else if (!call.allowMissing)
       throw new CodedError('not_found', `cannot remove "${call.path}": no such file or directory`);
+  }
+
+  /** Unpacks a small context of plain files and reads texts of it; `undefined` for one that the changeset child has to unpack. */
+  unpackSmall({ archive, root, indexPath, texts }: SmallCall): SmallContext | undefined {
+    mkdirSync(root, { mode: 0o755 });
+    const index = unpackSmall(Buffer.from(archive.buffer, archive.byteOffset, archive.byteLength), root);
+    if (index === undefined) return undefined;
+    writeFileSync(indexPath, index, { mode: 0o600 });
+    const tree = this.openTree({ kind: 'index', root, indexPath });
+    try {
+      const found = texts.map((path) => this.readText({ tree, path, limitBytes: archive.byteLength }));
+      return { indexDigest: digestOf(index), texts: found };
+    } finally {
+      this.closeTree(tree);
+    }
   }
 
   /** Text of a small file of a tree, links followed inside it; `undefined` when there is none. */
