@@ -322,7 +322,7 @@ class Containers(unittest.TestCase):
         while time.time() < deadline and ("volume", "destroy") not in [(event["Type"], event["Action"]) for event in seen]:
             time.sleep(0.05)
         stream.close()
-        actions = [(event["Type"], event["Action"]) for event in seen]
+        actions = [(event["Type"], event["Action"].strip()) for event in seen]
         self.assertEqual(sorted(set(wanted) - set(actions)), [], actions)
         started = next(event for event in seen if event["Action"] == "start")
         self.assertEqual((started["status"], started["id"], started["from"], started["scope"]), ("start", box.id, "box:1", "local"))

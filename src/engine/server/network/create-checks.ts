@@ -3,9 +3,9 @@ import { CodedError } from '#base/errors/index.ts';
 
 /** One pool of addresses. */
 export interface PoolBody {
-  readonly Subnet?: string;
-  readonly IPRange?: string;
-  readonly Gateway?: string;
+  readonly Subnet?: string | null;
+  readonly IPRange?: string | null;
+  readonly Gateway?: string | null;
   readonly AuxiliaryAddresses?: Readonly<Record<string, string>> | null;
 }
 
@@ -47,7 +47,9 @@ export function checkCreate(body: Partial<CreateBody>): void {
     throw new CodedError('unimplemented', 'networks with more than one subnet are not supported yet');
 }
 
-function poolProblems({ Subnet: text = '', Gateway: gateway = '', IPRange: range = '' }: PoolBody): string[] {
+function poolProblems(pool: PoolBody): string[] {
+  // docker-py sends null for what it does not ask for.
+  const [text, gateway, range] = [pool.Subnet ?? '', pool.Gateway ?? '', pool.IPRange ?? ''];
   // IPv6 is told by the network itself.
   if (text.includes(':')) return [];
   const subnet = parseCidr(text);
