@@ -115,12 +115,18 @@ export function writeBundle(record: ContainerRecord, plan: BundlePlan): readonly
 /** The environment of a container's processes. */
 export function environmentOf(config: ContainerSettings, home: string): readonly string[] {
   const env = config.Env ?? [];
-  const has = (name: string): boolean => env.some((entry) => entry.startsWith(`${name}=`));
+  const find = (name: string): string | undefined => env.findLast((entry) => entry.startsWith(`${name}=`));
+  const has = (name: string): boolean => find(name) !== undefined;
+  // In Docker's order: its own come first, with the values that were asked for.
+  const own = [
+    find('PATH') ?? DEFAULT_PATH,
+    find('HOSTNAME') ?? `HOSTNAME=${config.Hostname ?? ''}`,
+    ...(config.Tty === true ? [find('TERM') ?? 'TERM=xterm'] : []),
+  ];
+  const names = own.map((entry) => entry.slice(0, entry.indexOf('=') + 1));
   return [
-    ...(has('PATH') ? [] : [DEFAULT_PATH]),
-    ...(has('HOSTNAME') ? [] : [`HOSTNAME=${config.Hostname ?? ''}`]),
-    ...(config.Tty === true && !has('TERM') ? ['TERM=xterm'] : []),
-    ...env,
+    ...own,
+    ...env.filter((entry) => !names.some((name) => entry.startsWith(name))),
     ...(has('HOME') ? [] : [`HOME=${home}`]),
   ];
 }

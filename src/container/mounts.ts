@@ -70,7 +70,8 @@ export async function resolveMounts(
     // A relative one means the root, as Docker takes it.
     const destination = cleanTarget(target.startsWith('/') ? target : `/${target}`);
     if (byTarget.has(destination)) continue;
-    byTarget.set(destination, { ...volumeMount(destination), anonymous: true, volume: {} });
+    const volume = host.VolumeDriver ? { driver: host.VolumeDriver } : {};
+    byTarget.set(destination, { ...volumeMount(destination), anonymous: true, volume });
   }
   const made: MountPoint[] = [];
   for (const { volume, ...mount } of byTarget.values()) {

@@ -268,6 +268,11 @@ export function namespacesOf(
         'conflict',
         `cannot join ${kind.toUpperCase()} of a non running container: ${record.id}`,
       );
+    if (kind === 'ipc' && !['shareable', 'host'].includes(record.hostConfig.IpcMode ?? ''))
+      throw new CodedError(
+        'conflict',
+        `failed to join IPC namespace: container ${record.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+      );
     return { path: `/proc/${record.state.pid}/ns/${kind}` };
   };
   return {

@@ -81,7 +81,7 @@ export function completeHostSettings(asked: HostSettings): HostSettings {
   checkLimits(asked);
   checkLogs(asked);
   if ((asked.DeviceRequests?.length ?? 0) > 0) {
-    throw new CodedError('unimplemented', 'device requests (--gpus) are not part of this engine yet');
+    throw noDevice(asked.DeviceRequests?.[0]);
   }
   if (asked.UsernsMode !== undefined && !['', 'host'].includes(asked.UsernsMode)) {
     throw new CodedError('invalid_argument', `invalid user namespace mode: ${asked.UsernsMode}`);
@@ -102,6 +102,20 @@ export function completeHostSettings(asked: HostSettings): HostSettings {
     PidsLimit: asked.PidsLimit || null,
     ...(asked.Memory && !asked.MemorySwap ? { MemorySwap: asked.Memory * 2 } : {}),
   };
+}
+
+/** Nothing here gives devices out; Docker says it so where no driver is installed. */
+function noDevice(request: object | undefined): CodedError {
+  const { Driver: driver = '', Capabilities: sets = [] } = (request ?? {}) as {
+    readonly Driver?: string;
+    readonly Capabilities?: readonly (readonly string[])[] | null;
+  };
+  const shown = (sets ?? []).map((set) => `[${set.join(' ')}]`).join(' ');
+  return new CodedError(
+    'unimplemented',
+    `could not select device driver "${driver}" with capabilities: [${shown}]`,
+    { help: { id: 'container/devices', cause: 'device requests (--gpus) are not part of this engine yet' } },
+  );
 }
 
 /** How the container's log is kept; `undefined` with the driver `none`. */

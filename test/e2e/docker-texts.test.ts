@@ -489,3 +489,36 @@ test('networks, volumes and prunes refuse with Docker’s words', { skip }, () =
     checkLines(daemon, NETWORK_LINES);
   }),
 );
+
+test('what is refused at the start of a container is told in Docker’s words', { skip }, () =>
+  withBox((daemon) => {
+    const port = 20_000 + (process.pid % 20_000);
+    daemon.dockerOk(['run', '-d', '--name', 'up', '-p', `127.0.0.1:${port}:80`, 'box:1', 'sleep', '99']);
+    daemon.dockerOk(['create', '--name', 'two', '-p', `127.0.0.1:${port}:80`, 'box:1']);
+    const external = 'driver failed programming external connectivity on endpoint two ({id})';
+    const end = "\n\nRun 'docker run --help' for more information\n";
+    checkLines(daemon, [
+      [
+        'start two',
+        1,
+        `Error response from daemon: ${external}: Bind for 127.0.0.1:${port} failed: port is already allocated\nError: failed to start containers: two\n`,
+      ],
+      [
+        'run --rm --ipc container:up box:1 true',
+        125,
+        `docker: Error response from daemon: failed to join IPC namespace: container {id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)${end}`,
+      ],
+      [
+        'run --rm -u 5:6 --group-add nosuch box:1 id',
+        125,
+        `docker: Error response from daemon: Unable to find group nosuch: no matching entries in group file${end}`,
+      ],
+      [
+        'run --rm --gpus all box:1 true',
+        125,
+        `docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]]${end}`,
+      ],
+      ['run --rm -h me -e A=b box:1 env', 0, 'PATH=/bin\nHOSTNAME=me\nA=b\nHOME=/root\n'],
+    ]);
+  }),
+);

@@ -4,7 +4,7 @@
  */
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { connect, createServer, type Server } from 'node:net';
-import { CodedError, isSystemError } from '#base/errors/index.ts';
+import { CodedError, isSystemError, wrapError } from '#base/errors/index.ts';
 import type { PortBinding } from './types.ts';
 
 /** A bound port; `hostPort` is final. */
@@ -45,7 +45,7 @@ async function bind(binding: PortBinding, address: string): Promise<PortClaim> {
     if (isSystemError(error, 'EACCES') || isSystemError(error, 'EADDRNOTAVAIL')) {
       throw new CodedError(
         'invalid_argument',
-        `cannot publish ${binding.hostIp}:${binding.hostPort}: ${error.message}`,
+        `Error starting userland proxy: listen ${binding.protocol}4 ${binding.hostIp}:${binding.hostPort}: bind: ${isSystemError(error, 'EACCES') ? 'permission denied' : 'cannot assign requested address'}`,
         { cause: error },
       );
     }
@@ -93,6 +93,15 @@ function bindUdp(binding: PortBinding, host: string): Promise<() => void> {
       resolve(() => void socket.close());
     });
   });
+}
+
+/** What went wrong with the ports of an endpoint, after Docker's name for it. */
+export function publishFailed(
+  endpoint: { readonly containerName: string; readonly endpointId: string },
+  error: unknown,
+): CodedError {
+  const place = `endpoint ${endpoint.containerName} (${endpoint.endpointId})`;
+  return wrapError(error, `driver failed programming external connectivity on ${place}`);
 }
 
 function portTaken(binding: PortBinding): CodedError {

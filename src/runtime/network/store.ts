@@ -18,7 +18,7 @@ import {
 } from './addresses.ts';
 import { NetworkDefinitions, PREDEFINED } from './definitions.ts';
 import { EndpointFiles, hostLinkOf, publishedOf, type StoredEndpoint } from './endpoints.ts';
-import { claimPort, type PortClaim } from './host-ports.ts';
+import { claimPort, type PortClaim, publishFailed } from './host-ports.ts';
 import { hostRoutes, MASQUERADE_OPTION, planNetwork, planPredefined, subnetsOf } from './planning.ts';
 import { bridgeResolver, parseResolvConf } from './resolver.ts';
 import { addPorts, type BridgeRule, drawTable, dropTable, removePorts } from './rules.ts';
@@ -129,7 +129,9 @@ class BridgeNetworks implements NetworkStore {
     this.#endpoints.put(endpoint);
     try {
       this.#plug(endpoint, sandbox, bridgeIndex);
-      const claims = await this.#claim(options.ports, endpoint.ipAddress);
+      const claims = await this.#claim(options.ports, endpoint.ipAddress).catch((error) => {
+        throw publishFailed(endpoint, error);
+      });
       this.#claims.set(endpoint.endpointId, claims);
       const bound: StoredEndpoint = { ...endpoint, ports: claims.map((claim) => claim.binding) };
       if (claims.length > 0) {

@@ -45,7 +45,7 @@ export function resolveUser(
   const extra = explicit
     ? []
     : groups.filter((group) => account.name !== '' && group.members.includes(account.name));
-  const added = groupAdd.map((name) => groupId(name, groups));
+  const added = groupAdd.map((name) => groupId(name, groups, 'Unable'));
   const additionalGids = [...new Set([gid, ...extra.map((group) => group.gid), ...added])];
   return { uid: account.uid, gid, additionalGids, home: account.home };
 }
@@ -76,14 +76,14 @@ function parseGroups(text: string): readonly Group[] {
   });
 }
 
-function groupId(wanted: string, groups: readonly Group[]): number {
+function groupId(wanted: string, groups: readonly Group[], start = 'unable'): number {
   const id = parseId(wanted);
   if (id !== undefined) return id;
   const found = groups.find((group) => group.name === wanted);
   if (found !== undefined) return found.gid;
   throw new CodedError(
     'invalid_argument',
-    `unable to find group ${wanted}: no matching entries in group file`,
+    `${start} to find group ${wanted}: no matching entries in group file`,
   );
 }
 

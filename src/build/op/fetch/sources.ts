@@ -1,6 +1,6 @@
 import { mkdir, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, wrapError } from '#base/errors/index.ts';
 import type { SourceOp } from '#build/graph/types.ts';
 import type { OpCall } from '#build/solver/types.ts';
 import { digestOf } from '#oci/digest/index.ts';
@@ -21,9 +21,7 @@ export async function fetchHttp(
   const download = await fetcher
     .download(source.url, join(dir, source.filename), { signal: call.signal })
     .catch((error) => {
-      if (!(error instanceof CodedError)) throw error;
-      const { subject, data, help } = error;
-      throw new CodedError(error.code, `ADD failed: ${error.message}`, { cause: error, subject, data, help });
+      throw error instanceof CodedError ? wrapError(error, 'ADD failed') : error;
     });
   if (source.checksum !== undefined && download.digest !== source.checksum) {
     throw new CodedError('data_loss', `digest mismatch ${download.digest}: ${source.checksum}`, {
