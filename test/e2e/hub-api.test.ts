@@ -176,6 +176,30 @@ test('a token is limited to its scope and repositories, and ends at once when it
   assert.deepEqual(await bearer('repository:cynthia/public-one:pull', 'cynthia', secret), ['status 401']);
 });
 
+test('a token’s end and repositories are checked', async () => {
+  const create = async (more: object) =>
+    (
+      await hub.api('POST', '/api/tokens', {
+        cookie: cynthia,
+        body: { description: 'x', scope: 'read', ...more },
+      })
+    ).body;
+  const tomorrow = Date.now() + 24 * 3600_000;
+  assert.equal((await create({ expiresAt: tomorrow })).token.expiresAt, tomorrow);
+  assert.equal((await create({})).token.expiresAt, null);
+  const { token } = await create({ repositories: ['cynthia/to-come', 'cynthia/to-come'] });
+  assert.deepEqual(token.repositories, ['cynthia/to-come']);
+  for (const [wrong, field] of [
+    [{ expiresAt: Date.now() - 1 }, 'expiresAt'],
+    [{ expiresAt: Date.now() + 4000 * 24 * 3600_000 }, 'expiresAt'],
+    [{ expiresInDays: 0 }, 'expiresInDays'],
+    [{ repositories: ['no namespace'] }, 'repositories'],
+    [{ repositories: ['single'] }, 'repositories'],
+    [{ repositories: Array.from({ length: 101 }, (_, i) => `cynthia/r${i}`) }, 'repositories'],
+  ] as const)
+    assert.equal((await create(wrong)).error?.field, field, JSON.stringify(wrong).slice(0, 80));
+});
+
 test('signing out ends the session on the server', async () => {
   const cookie = await hub.signIn('mallory', 'a long password');
   assert.equal((await hub.api('GET', '/api/session', { cookie })).body.account.username, 'mallory');

@@ -4,7 +4,7 @@ import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router'
 import type { RepositoryDetail, TagSummary } from '#hub/protocol/index.ts';
 import { call, latestTagsQuery, repositoryQuery, sessionQuery } from '../api.ts';
 import { formatAgo, formatBytes, formatCount, plural } from '../format.ts';
-import { ClientSwitch, hubCommand, useClient } from '../parts/client.tsx';
+import { ClientSwitch, hubCommand, PlainNote, useClient } from '../parts/client.tsx';
 import { CopyLine } from '../parts/copy-line.tsx';
 import { StarIcon } from '../parts/icons.tsx';
 import classes from '../parts/parts.module.css';
@@ -199,6 +199,7 @@ function Commands({
         </Title>
         <ClientSwitch />
       </Group>
+      <PlainNote host={session?.registryHost ?? ''} />
       {latest !== undefined && (
         <>
           <Text size="sm">Pull the latest tag:</Text>

@@ -1,4 +1,4 @@
-import { SegmentedControl } from '@mantine/core';
+import { Code, SegmentedControl, Text } from '@mantine/core';
 import { useLocalStorage } from '@mantine/hooks';
 
 const CLIENTS = [
@@ -35,4 +35,19 @@ export function ClientSwitch() {
 export function hubCommand(client: Client, verb: 'login' | 'pull' | 'push', rest: string): string {
   const isPlain = globalThis.location.protocol === 'http:';
   return `${client} ${verb}${client === 'podman' && isPlain ? ' --tls-verify=false' : ''} ${rest}`;
+}
+
+const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/;
+
+/** What Docker has to be told before it talks to a hub without TLS on another machine. */
+export function PlainNote({ host }: { readonly host: string }) {
+  const [client] = useClient();
+  const isPlain = globalThis.location.protocol === 'http:';
+  if (!isPlain || client !== 'docker' || host === '' || LOOPBACK.test(host)) return null;
+  return (
+    <Text size="sm" c="dimmed" style={{ overflowWrap: 'anywhere' }}>
+      This hub is served without TLS, which Docker refuses unless it is told: put{' '}
+      <Code>{`"insecure-registries": ["${host}"]`}</Code> into /etc/docker/daemon.json and restart it.
+    </Text>
+  );
 }

@@ -1,6 +1,6 @@
 import { Button, Card, Group, Stack, Text, Title, VisuallyHidden } from '@mantine/core';
 import type { Account, GuideState } from '#hub/protocol/index.ts';
-import { ClientSwitch, hubCommand, useClient } from './client.tsx';
+import { ClientSwitch, hubCommand, PlainNote, useClient } from './client.tsx';
 import { CopyLine } from './copy-line.tsx';
 import { LinkButton } from './links.tsx';
 import classes from './parts.module.css';
@@ -57,6 +57,7 @@ export function FirstImageGuide({ state, account, host, onClose }: GuideProps) {
         </Title>
         <ClientSwitch />
       </Group>
+      <PlainNote host={host} />
       <ol className={classes['steps'] ?? ''}>
         {steps.map((step, index) => (
           <li
