@@ -260,7 +260,8 @@ class Build {
     }
     const names = tags.map(withDefaultTag);
     signal.throwIfAborted();
-    if (stage.isNew) {
+    // An image that is there has all its layers: a cached build only names it.
+    if (stage.isNew && images.findImage(stage.imageId) === undefined) {
       await registerLayers(stage.state, { db, images, snapshots });
       await images.addImage({ configBytes: encodeImage(stage.image), tags: names });
     } else {
