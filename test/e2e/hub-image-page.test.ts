@@ -105,6 +105,8 @@ test('waste, files, previews, the Dockerfile, attachments and relatives of an im
     .click();
   await page.getByText('deleted by layer 2').waitFor();
 
+  await page.getByText('Layer 1 is that of library/base:slim.').waitFor();
+
   // The tree by keyboard, merged and by layer.
   await page.getByRole('tab', { name: 'Files' }).click();
   assert.match(page.url(), /view=files/, 'the view has an address of its own');

@@ -194,6 +194,19 @@ test('a private repository shows nothing of its images to strangers and guests',
       assert.deepEqual([answer.status, answer.body.error.code], [404, 'page/no-repository'], path);
     }
   }
+  const settings = { visibility: 'public', confirm: 'admin/secret' };
+  await hub.api('PATCH', '/api/repositories/admin/secret', { cookie, body: settings });
+  for (const path of paths)
+    assert.equal((await hub.api('GET', path)).status, 200, `${path}, once it is public`);
+  await hub.api('PATCH', '/api/repositories/admin/secret', {
+    cookie,
+    body: { ...settings, visibility: 'private' },
+  });
+  assert.equal(
+    (await hub.api('GET', paths[3] ?? '')).status,
+    404,
+    'what was read before is not kept for guests',
+  );
   // Who has a digest has not got what is under it: the manifest is not in the stranger's own repository.
   const own = new HubPusher(hub.url, 'mallory', body.password);
   await own.pushImage('mallory/own', 'v1', { layers: [tarOf(file('x'))] });
@@ -363,6 +376,14 @@ test('what is attached to an image is listed with its kind, and shown as text', 
   await attach('application/spdx+json', Buffer.from('{"spdxVersion":"2"}'), 'application/spdx+json');
   const list = await get(`/api/attached/admin/attached?image=${image.digest}`);
   assert.deepEqual(list.map((each: { kind: string }) => each.kind).sort(), ['other', 'sbom', 'signature']);
+  const tag = `${image.digest.replace(':', '-')}.sig`;
+  const tagged = { schemaVersion: 2, mediaType: MANIFEST, config, layers: [] };
+  await pusher.pushManifest('admin/attached', tag, tagged);
+  const more = await get(`/api/attached/admin/attached?image=${image.digest}`);
+  assert.deepEqual(
+    more.filter((each: { via: string }) => each.via === 'tag').map((each: { kind: string }) => each.kind),
+    ['signature'],
+  );
   const shown = await get(`/api/document/admin/attached?digest=${signed.digest}`);
   assert.match(shown.payload, /"predicateType": "https:\/\/slsa\.dev\/provenance\/v1"/);
   assert.equal((await get(`/api/document/admin/attached?digest=${binary.digest}`)).text, null);

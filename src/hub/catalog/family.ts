@@ -167,7 +167,7 @@ export class ImageFamilies {
           .onConflict((conflict) => conflict.column('id').doUpdateSet(next))
           .execute(),
       );
-      if (next.is_done === 0) await delay(BACKFILL_PAUSE_MS, undefined, { ref: false });
+      if (next.is_done === 0) await delay(BACKFILL_PAUSE_MS);
     }
   }
 

@@ -5,7 +5,7 @@ import { LayerMerge, treeOfLayer } from './merge.ts';
 import { findNode, namesOf, sumSizes, type TreeNode, walk } from './node.ts';
 
 /** What one answer holds at most. */
-const FOLDER_LIMIT = 5000;
+const FOLDER_LIMIT = 2000;
 const FOUND_LIMIT = 500;
 const WASTE_LIMIT = 100;
 const LINK_LIMIT = 40;

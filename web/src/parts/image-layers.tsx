@@ -3,9 +3,10 @@ import { useQuery } from '@tanstack/react-query';
 import { Fragment, useState } from 'react';
 import type { ImageDetail, LayerDetail, LayerWaste, WastedPath } from '#hub/protocol/index.ts';
 import { formatBytes, formatCount, plural, shortDigest } from '../format.ts';
-import { type ImageName, wasteQuery } from '../image-api.ts';
+import { familyQuery, type ImageName, wasteQuery } from '../image-api.ts';
 import { CopyButton } from './copy-line.tsx';
 import { IndexedView, Problems } from './indexed.tsx';
+import { LinkAnchor } from './links.tsx';
 import classes from './parts.module.css';
 
 /** Below this share nobody needs advice. */
@@ -26,8 +27,33 @@ export function ImageLayers({ image, name }: { readonly image: ImageDetail; read
           </>
         )}
       </IndexedView>
+      <Base name={name} />
       <LayerTable layers={image.layers} waste={report?.layers} />
     </Stack>
+  );
+}
+
+/** Which layers come from the image this one builds on. */
+function Base({ name }: { readonly name: ImageName }) {
+  const family = useQuery(familyQuery(name));
+  const base = family.data?.uses[0];
+  if (base === undefined) return null;
+  const [reference = base.digest] = base.tags;
+  return (
+    <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+      {base.sharedLayers === 1 ? 'Layer 1 is that' : `Layers 1 to ${base.sharedLayers} are those`} of{' '}
+      <LinkAnchor
+        to="/r/$"
+        params={{ _splat: base.repository }}
+        search={{ reference }}
+        size="sm"
+        underline="always"
+      >
+        {base.repository}
+        {reference.includes(':') ? `@${shortDigest(reference)}` : `:${reference}`}
+      </LinkAnchor>
+      .
+    </Text>
   );
 }
 
