@@ -45,6 +45,7 @@ services:
     <<: *box
     command: sleep 99
     hostname: base-host
+    ipc: shareable
     extra_hosts: ["some:1.2.3.4"]
     ulimits: {nofile: {soft: 99, hard: 100}}
     cap_add: [NET_ADMIN]

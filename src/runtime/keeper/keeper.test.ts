@@ -139,6 +139,17 @@ describe('keeper', { skip }, () => {
     assert.equal(existsSync(`/sys/fs/cgroup/memory/slipway-test/${container.id}`), false);
   });
 
+  it('says a process was started before anything it wrote', async () => {
+    for (let round = 0; round < 3; round++) {
+      const { dir, start, exit } = prepare('echo early', PIPES);
+      const { startedAt } = await start();
+      await exit;
+      const [line = ''] = readFileSync(join(dir, 'log'), 'utf8').split('\n');
+      const { time } = JSON.parse(line) as { readonly time: string };
+      assert.ok(Date.parse(time) >= startedAt, `${time} is before ${new Date(startedAt).toISOString()}`);
+    }
+  });
+
   it('has made the log when the start is answered, for those who follow it', async () => {
     const { id, dir, start, exit } = prepare('sleep 9', PIPES);
     await start();

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { CodedError, messageOf } from '#base/errors/index.ts';
 import { killCgroup, readOomKills, removeCgroup } from '#runtime/process/index.ts';
 import { launch } from './launch.ts';
-import { LogWriter } from './log-writer.ts';
+import { LogWriter, logClock } from './log-writer.ts';
 import { Reaper } from './reaper.ts';
 import { Session } from './session.ts';
 import type { ExitRecord, KeeperEvent, KeeperExec, KeeperStart, KeptProcess } from './types.ts';
@@ -96,7 +96,7 @@ export class KeptProcesses {
           exitCode,
           oomKilled: false,
           startedAt: kept.startedAt,
-          finishedAt: Date.now(),
+          finishedAt: logClock(),
         });
       },
       onFailure: () => {},
@@ -164,6 +164,8 @@ export class KeptProcesses {
       this.#kept.set(id, kept);
     }
     kept.pid = -1;
+    // Before it runs: clients read the log since then, and nothing of it may be earlier.
+    kept.startedAt = logClock();
     const current = kept;
     try {
       await this.#reaper.whileStarting(async (own) => {
@@ -172,7 +174,6 @@ export class KeptProcesses {
           scratchDir: this.#scratchDir,
           name: id.slice(0, 24),
         });
-        current.startedAt = Date.now();
         this.#reaper.watch(current.pid, ({ exitCode }) => {
           options
             .onExit(current, exitCode)
@@ -193,7 +194,7 @@ export class KeptProcesses {
       exitCode,
       oomKilled: readOomKills(request.cgroupsPath) > 0,
       startedAt: kept.startedAt,
-      finishedAt: Date.now(),
+      finishedAt: logClock(),
     };
     await kept.session.end();
     try {

@@ -164,12 +164,21 @@ function characterBoundary(data: Buffer, start: number, cut: number): number {
 let lastNs = 0n;
 let offsetMs = Date.now() - performance.now();
 
-/** The wall clock with nanoseconds; later calls give later times, so that lines keep their order. */
-function now(): string {
+/** The clock of the log in whole milliseconds since 1970: what is written later has no earlier time. */
+export function logClock(): number {
+  return Math.floor(wallMs());
+}
+
+function wallMs(): number {
   const monotonicMs = performance.now();
   const driftMs = Date.now() - monotonicMs - offsetMs;
   if (Math.abs(driftMs) > CLOCK_STEP_MS) offsetMs += driftMs;
-  let ns = BigInt(Math.floor((offsetMs + monotonicMs) * 1000)) * 1000n;
+  return offsetMs + monotonicMs;
+}
+
+/** The wall clock with nanoseconds; later calls give later times, so that lines keep their order. */
+function now(): string {
+  let ns = BigInt(Math.floor(wallMs() * 1000)) * 1000n;
   if (ns <= lastNs && lastNs - ns < BACKWARD_LIMIT_NS) ns = lastNs + 1n;
   lastNs = ns;
   const seconds = Number(ns / 1_000_000_000n);
