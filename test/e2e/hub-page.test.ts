@@ -276,6 +276,7 @@ test(
       await page.getByLabel('Type admin/demo-push to confirm').fill('admin/demo-push');
       await page.keyboard.press('Enter');
       await page.getByRole('heading', { name: 'admin/renamed' }).waitFor();
+      assert.equal(await page.title(), 'admin/renamed · Slipway');
       await leave();
     }),
 );

@@ -17,7 +17,7 @@ import {
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, useEffect, useState } from 'react';
 import type { Account } from '#hub/protocol/index.ts';
 import { call, changeViewer, sessionQuery } from './api.ts';
 import { useLiveUpdates } from './live.ts';
@@ -33,6 +33,7 @@ export function Layout() {
   const [isMenuOpen, menu] = useDisclosure(false);
   const isConnected = useLiveUpdates(session?.account?.username);
   const account = session?.account ?? null;
+  usePageTitle();
   return (
     <AppShell
       header={{ height: 60 }}
@@ -86,6 +87,25 @@ export function Layout() {
       </AppShell.Main>
     </AppShell>
   );
+}
+
+const TITLES: Readonly<Record<string, string>> = {
+  '/': 'Repositories',
+  '/explore': 'Explore',
+  '/new': 'Create repository',
+  '/tokens': 'Access tokens',
+  '/activate': 'Approve a sign-in',
+  '/signin': 'Sign in',
+  '/signup': 'Create an account',
+};
+
+/** Names the page for tabs, histories and screen readers. */
+function usePageTitle(): void {
+  const path = useLocation({ select: (location) => location.pathname });
+  useEffect(() => {
+    const name = path.startsWith('/r/') ? path.slice(3) : TITLES[path];
+    document.title = name === undefined ? 'Slipway' : `${name} · Slipway`;
+  }, [path]);
 }
 
 function Brand() {

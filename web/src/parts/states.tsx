@@ -1,7 +1,7 @@
 import { Alert, Button, Center, Loader, Stack, Text, Title } from '@mantine/core';
 import { type UseQueryResult, useQuery } from '@tanstack/react-query';
 import { useLocation } from '@tanstack/react-router';
-import { type ReactNode, useEffect, useState } from 'react';
+import { type ReactNode, useEffect, useRef, useState } from 'react';
 import { ApiFailure, sessionQuery } from '../api.ts';
 import { plural, sentence } from '../format.ts';
 import { LinkButton } from './links.tsx';
@@ -35,7 +35,7 @@ export function Failure({ error, onRetry }: { readonly error: Error; readonly on
         {failure?.status === 401 ? (
           <SignInLink />
         ) : failure?.retryAt !== undefined ? (
-          <Wait until={failure.retryAt} onRetry={onRetry} />
+          <Wait key={failure.retryAt} until={failure.retryAt} onRetry={onRetry} />
         ) : (
           onRetry && (
             <Button variant="default" size="xs" onClick={onRetry}>
@@ -48,19 +48,21 @@ export function Failure({ error, onRetry }: { readonly error: Error; readonly on
   );
 }
 
-/** Counts down to when the hub answers again, and then asks it. */
+/** Counts down to when the hub answers again, and then asks it, once. */
 function Wait({ until, onRetry }: { readonly until: number; readonly onRetry: (() => void) | undefined }) {
   const [now, setNow] = useState(Date.now);
-  const seconds = Math.ceil((until - now) / 1000);
+  const retry = useRef(onRetry);
+  retry.current = onRetry;
+  const seconds = Math.max(0, Math.ceil((until - now) / 1000));
   useEffect(() => {
-    if (seconds <= 0) {
-      onRetry?.();
+    if (seconds === 0) {
+      retry.current?.();
       return;
     }
     const timer = setTimeout(() => setNow(Date.now()), 1000);
     return () => clearTimeout(timer);
-  }, [seconds, onRetry]);
-  if (seconds <= 0) return <Text size="sm">You can go on now.</Text>;
+  }, [seconds]);
+  if (seconds === 0) return <Text size="sm">You can go on now.</Text>;
   return (
     <Text size="sm">
       {onRetry === undefined ? 'Try again in' : 'This page asks again in'} {plural(seconds, 'second')}.
