@@ -1,11 +1,13 @@
 /** Image and container archives: save, load, import, export. */
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { CodedError, messageOf } from '#base/errors/index.ts';
+import { CodedError, isSystemError, messageOf } from '#base/errors/index.ts';
 import type { ProgressMessage } from '#cli/output/index.ts';
 import { familiarName, parseReference } from '#oci/reference/index.ts';
+import { checkOutputPath } from './output-path.ts';
 import { showMessages } from './pull.ts';
 import { writeAll } from './stream-io.ts';
 import type { CliContext, Command } from './types.ts';
@@ -33,7 +35,7 @@ export const saveImages: Command = {
       query: { names: args, platform: platform ? platformJson(platform) : undefined },
       signal: context.signal,
     });
-    await receive(context, bytes, output);
+    await receive(context, bytes, { output, what: 'save image' });
     return 0;
   },
 };
@@ -50,7 +52,8 @@ export const exportContainer: Command = {
     const output = flags.string('output');
     refuseTerminal(context, output, 'export');
     const path = `/containers/${encodeURIComponent(name)}/export`;
-    await receive(context, engine.bytes('GET', path, { signal: context.signal }), output);
+    const bytes = engine.bytes('GET', path, { signal: context.signal });
+    await receive(context, bytes, { output, what: 'export container' });
     return 0;
   },
 };
@@ -151,12 +154,13 @@ function refuseTerminal(context: CliContext, output: string | undefined, verb: s
 async function receive(
   context: CliContext,
   bytes: AsyncIterable<Uint8Array>,
-  output: string | undefined,
+  { output, what }: { readonly output: string | undefined; readonly what: string },
 ): Promise<void> {
   if (output === undefined) {
     for await (const chunk of bytes) await writeAll(context.stdout.stream, chunk);
     return;
   }
+  checkOutputPath(output, what);
   const temporary = `${output}.${process.pid}.tmp`;
   try {
     await pipeline(
@@ -165,7 +169,13 @@ async function receive(
     );
     await rename(temporary, output);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {});
+    if (isSystemError(error, 'ENOENT'))
+      throw new CodedError(
+        'not_found',
+        `failed to ${what}: invalid output path: stat ${dirname(output)}: no such file or directory`,
+        { cause: error },
+      );
     throw error instanceof CodedError
       ? error
       : new CodedError('failed_precondition', messageOf(error), { cause: error });
