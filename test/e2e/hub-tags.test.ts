@@ -229,7 +229,16 @@ test('a repository that is given away is the other account’s', { skip }, async
   const dora = await hub.signIn('dora', PASSWORD);
   await push('cynthia/gift', 'v1');
   assert.equal((await hub.api('POST', '/api/move/cynthia/gift', { cookie: dora, body })).status, 404);
+  const abort = new AbortController();
+  const stream = await fetch(`${hub.url}/api/events`, { headers: { cookie: dora }, signal: abort.signal });
   await ask('POST', '/api/move/cynthia/gift', { namespace: 'dora', confirm: 'cynthia/gift' });
+  let heard = '';
+  for await (const chunk of stream.body ?? []) {
+    heard += Buffer.from(chunk).toString();
+    if (heard.includes('"kind":"move"')) break;
+  }
+  abort.abort();
+  assert.match(heard, /"to":"dora\/gift"/, 'the new owner is told');
   await ask('GET', '/api/repositories/dora/gift', undefined, 404);
   const seen = await hub.api('GET', '/api/repositories/dora/gift', { cookie: dora });
   assert.deepEqual([seen.status, seen.body.rights.includes('admin')], [200, true]);

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { CodedError } from '#base/errors/index.ts';
 import { Router } from '#base/http/index.ts';
 import type { AccountRow, Accounts } from '#hub/account/index.ts';
-import type { Catalog } from '#hub/catalog/index.ts';
+import { type Catalog, namespaceOf } from '#hub/catalog/index.ts';
 import type {
   CreateTokenRequest,
   GuideState,
@@ -210,8 +210,13 @@ class HubApi {
 
   async #mayObserve(event: HubEvent, account: AccountRow | undefined): Promise<boolean> {
     if (event.kind === 'signin') return event.username === account?.username;
-    if (account?.isAdmin === true || event.repository.split('/')[0] === account?.username) return true;
-    return (await this.#options.catalog.findSettings(event.repository))?.visibility === 'public';
+    if (account?.isAdmin === true) return true;
+    const names = event.kind === 'move' ? [event.repository, event.to] : [event.repository];
+    for (const name of names) {
+      if (namespaceOf(name) === account?.username) return true;
+      if ((await this.#options.catalog.findSettings(name))?.visibility === 'public') return true;
+    }
+    return false;
   }
 
   async #listTokens(exchange: Exchange): Promise<void> {
