@@ -84,6 +84,8 @@ class Project {
         DOCKER_HOST: this.#daemon.host,
         DOCKER_BUILDKIT: '0',
         COMPOSE_DOCKER_CLI_BUILD: '0',
+        // docker-compose 1.29 reads a field that newer versions of the API have no more, here and in Docker.
+        COMPOSE_API_VERSION: '1.44',
       },
     });
     assert.equal(status, 0, `compose ${args.join(' ')}\n${stdout}${stderr}`);
