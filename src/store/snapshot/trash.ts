@@ -5,6 +5,9 @@ import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isSystemError } from '#base/errors/index.ts';
 
+/** A child is started this long after the first tree was thrown away: not while its thrower answers, and once for several. */
+const REST_MS = 100;
+
 /** Deletes big trees without making anyone wait: they are renamed away at once and removed by a child. */
 export interface Trash {
   /** Takes a tree out of its place. Returns at once; a crash later leaves it in the trash, which the next start empties. */
@@ -22,9 +25,22 @@ export function createTrash(dir: string): Trash {
   let child: ChildProcess | undefined;
   let working: Promise<void> | undefined;
   let closed = false;
+  let hurry = (): void => undefined;
   mkdirSync(dir, { recursive: true, mode: 0o700 });
 
+  function rest(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, REST_MS);
+      timer.unref();
+      hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
   async function work(): Promise<void> {
+    await rest();
     for (;;) {
       const names = closed ? [] : readdirSync(dir);
       if (names.length === 0) return;
@@ -64,11 +80,15 @@ export function createTrash(dir: string): Trash {
     },
     emptyLeftovers: start,
     drain: async () => {
-      while (working !== undefined) await working;
+      while (working !== undefined) {
+        hurry();
+        await working;
+      }
     },
     close: async () => {
       closed = true;
       child?.kill('SIGTERM');
+      hurry();
       await working;
     },
   };
