@@ -156,7 +156,7 @@ self=$0
 [ -L "$self" ] && self=$(readlink -f "$self")
 lib=\${self%/bin/slipway}/lib
 for node in "$lib/../node_modules/node/bin/node" "$lib/../../node/bin/node" "$lib/../../../node_modules/node/bin/node"; do
-  [ -x "$node" ] && exec "$node" ${NODE_FLAGS.join(' ')} "$lib/cli.cjs" "$@"
+  [ -x "$node" ] && exec "$node" ${NODE_FLAGS.join(' ')} -- "$lib/cli.cjs" "$@"
 done
 echo "slipway: Node 26 is missing beside $lib; reinstall the package, with install scripts allowed" >&2
 exit 127

@@ -1,6 +1,6 @@
 /** What the docker CLI prints and how it exits, line by line: every text here was printed by dockerd 26.1.5. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeImageArchive, NEEDS_BUSYBOX } from '../support/busybox.ts';
@@ -520,5 +520,43 @@ test('what is refused at the start of a container is told in Docker’s words', 
       ],
       ['run --rm -h me -e A=b box:1 env', 0, 'PATH=/bin\nHOSTNAME=me\nA=b\nHOME=/root\n'],
     ]);
+  }),
+);
+
+/** Lines of our own CLI. */
+const SLIPWAY_LINES: readonly (readonly [string, number, string])[] = [
+  [
+    'tag box:1 x@sha256:0000000000000000000000000000000000000000000000000000000000000000',
+    1,
+    'refusing to create a tag with a digest reference\n',
+  ],
+  ['pull -a 127.0.0.1:1/box:x', 1, "tag can't be used with --all-tags/-a\n"],
+  ['run --env-file /nosuch box:1 true', 125, 'open /nosuch: no such file or directory\n'],
+  ['cp /etc/hostname up:/nosuch/', 1, 'no such directory\n'],
+  ['cp /etc/hostname up:/etc/passwd/', 1, 'no such directory\n'],
+  ['cp /etc/hostname nosuch:/', 1, 'Error response from daemon: No such container: nosuch\n'],
+  ['cp a b', 1, 'must specify at least one container source\n'],
+  ['logs --since bad up', 1, 'invalid value for "since": failed to parse value as time or duration: "bad"\n'],
+  ['start -a up down', 1, 'you cannot start and attach multiple containers at once\n'],
+  ['exec up /etc', 126, `${EXEC}exec: "/etc": is a directory: unknown: permission denied\r\n`],
+  [
+    'rename down up',
+    1,
+    'Error response from daemon: Error when allocating new name: Conflict. The container name "/up" is already in use by container "{id}". You have to remove (or rename) that container to be able to reuse that name.\n',
+  ],
+];
+
+test('slipway refuses with the same words', { skip }, () =>
+  withBox((daemon) => {
+    daemon.dockerOk(['run', '-d', '--name', 'up', 'box:1', 'sleep', '99']);
+    daemon.dockerOk(['create', '--name', 'down', 'box:1']);
+    for (const [line, code, text] of SLIPWAY_LINES) {
+      const result = spawnSync(join(import.meta.dirname, '../../bin/slipway'), line.split(' '), {
+        encoding: 'utf8',
+        env: { PATH: process.env['PATH'] ?? '', HOME: daemon.dir, DOCKER_HOST: daemon.host },
+      });
+      const printed = (result.stdout + result.stderr).replaceAll(/[0-9a-f]{64}/g, '{id}');
+      assert.deepEqual({ code: result.status, printed }, { code, printed: text }, line);
+    }
   }),
 );

@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { CodedError, messageOf } from '#base/errors/index.ts';
+import { CodedError, isSystemError, messageOf } from '#base/errors/index.ts';
 import { parseSize } from '#cli/output/index.ts';
 import { usageError } from './flags.ts';
 import { parseMount } from './mounts.ts';
@@ -163,7 +163,8 @@ function readLines(context: CliContext, paths: readonly string[]): string[] {
       try {
         return readFileSync(resolve(context.workingDir, path), 'utf8').split(/\r?\n/);
       } catch (error) {
-        throw new CodedError('not_found', messageOf(error), { cause: error });
+        const reason = isSystemError(error, 'ENOENT') ? 'no such file or directory' : messageOf(error);
+        throw new CodedError('not_found', `open ${path}: ${reason}`, { cause: error });
       }
     })
     .filter((line) => line.trim() !== '' && !line.startsWith('#'));

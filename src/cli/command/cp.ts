@@ -4,7 +4,6 @@ import { CodedError } from '#base/errors/index.ts';
 import { formatSize } from '#cli/output/index.ts';
 import type { EngineClient } from '#engine/client/index.ts';
 import { extractTree } from './extract.ts';
-import { usageError } from './flags.ts';
 import { writeAll } from './stream-io.ts';
 import type { CliContext, Command, Flags } from './types.ts';
 
@@ -33,11 +32,11 @@ export const cp: Command = {
     const from = splitContainer(source);
     const to = splitContainer(target);
     if (from !== undefined && to !== undefined)
-      throw usageError('copying between containers is not supported');
+      throw new CodedError('invalid_argument', 'copying between containers is not supported');
     const engine = await context.engine();
     if (from !== undefined) await copyOut(context, engine, from, target, flags);
     else if (to !== undefined) await copyIn(context, engine, source, to, flags);
-    else throw usageError('must specify at least one container source');
+    else throw new CodedError('invalid_argument', 'must specify at least one container source');
     return 0;
   },
 };
@@ -128,6 +127,10 @@ async function copyIn(
     stat = await statInside(engine, target);
   }
   const isDirectory = ((stat?.mode ?? 0) & GO_DIRECTORY) !== 0;
+  if (!isDirectory && /\/\.?$/.test(to.path)) {
+    await engine.call('GET', `/containers/${encodeURIComponent(to.container)}/json`);
+    throw new CodedError('not_found', 'no such directory');
+  }
   if (source === '-') {
     if (!isDirectory)
       throw new CodedError(

@@ -44,7 +44,11 @@ export const history: Command = {
     const createdBy = (item: HistoryItem): string => item.CreatedBy.replaceAll('\t', ' ');
     const columns: readonly Column<HistoryItem>[] = [
       { name: 'ID', heading: 'IMAGE', cell: (i) => (full || i.Id === '<missing>' ? i.Id : shortId(i.Id)) },
-      { name: 'CreatedSince', heading: 'CREATED', cell: (i) => (human ? formatAge(i.Created) : date(i)) },
+      {
+        name: 'CreatedSince',
+        heading: human ? 'CREATED' : 'CREATED AT',
+        cell: (i) => (human ? formatAge(i.Created) : date(i)),
+      },
       { name: 'CreatedAt', heading: 'CREATED AT', cell: date },
       {
         name: 'CreatedBy',

@@ -36,7 +36,13 @@ export const inspect: Command = {
   run(context, args, flags) {
     const type = flags.string('type');
     if (type !== undefined && type !== '' && !Object.hasOwn(PATHS, type))
-      throw new CodedError('invalid_argument', `unknown type: "${type}"`);
+      throw new CodedError(
+        'invalid_argument',
+        `unknown type: "${type}": must be one of ${Object.keys(PATHS)
+          .sort()
+          .map((known) => `"${known}"`)
+          .join(', ')}`,
+      );
     const kinds = type ? [type] : Object.keys(PATHS);
     return inspectNames(context, args, kinds, { format: flags.string('format'), size: flags.bool('size') });
   },

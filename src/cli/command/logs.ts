@@ -1,3 +1,4 @@
+import { CodedError } from '#base/errors/index.ts';
 import { readFrames } from '#engine/client/index.ts';
 import type { ContainerState } from './attach.ts';
 import { writeAll } from './stream-io.ts';
@@ -41,8 +42,8 @@ export const logs: Command = {
         stderr: true,
         details: flags.bool('details'),
         follow: flags.bool('follow'),
-        since: momentOf(flags.string('since')),
-        until: momentOf(flags.string('until')),
+        since: askedMoment('since', flags.string('since')),
+        until: askedMoment('until', flags.string('until')),
         tail: flags.string('tail'),
         timestamps: flags.bool('timestamps'),
       },
@@ -55,6 +56,16 @@ export const logs: Command = {
     return 0;
   },
 };
+
+/** @throws {CodedError} `invalid_argument` for what is no moment. */
+function askedMoment(name: string, text: string | undefined): string | undefined {
+  const moment = momentOf(text);
+  if (moment === undefined || /^\d+(\.\d+)?$/.test(moment)) return moment;
+  throw new CodedError(
+    'invalid_argument',
+    `invalid value for "${name}": failed to parse value as time or duration: "${text}"`,
+  );
+}
 
 const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600 };
 

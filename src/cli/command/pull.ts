@@ -1,3 +1,4 @@
+import { CodedError } from '#base/errors/index.ts';
 import { createProgressView, type ProgressMessage } from '#cli/output/index.ts';
 import { familiarName, formatCanonical, parseReference, type Reference } from '#oci/reference/index.ts';
 import { registryAuthHeader } from './credentials.ts';
@@ -18,10 +19,8 @@ export const pull: Command = {
   async run(context, [name = ''], flags) {
     const reference = parseReference(name);
     const all = flags.bool('all-tags');
-    if (all && (reference.tag ?? reference.digest) !== undefined) {
-      const { usageError } = await import('./flags.ts');
-      throw usageError("tag can't be used with --all-tags/-a");
-    }
+    if (all && (reference.tag ?? reference.digest) !== undefined)
+      throw new CodedError('invalid_argument', "tag can't be used with --all-tags/-a");
     const tag = reference.digest ?? reference.tag ?? 'latest';
     const quiet = flags.bool('quiet');
     if (!quiet && !all && reference.tag === undefined && reference.digest === undefined)

@@ -1,3 +1,4 @@
+import { CodedError } from '#base/errors/index.ts';
 import type { ProgressMessage } from '#cli/output/index.ts';
 import { familiarName, formatCanonical, parseReference, type Reference } from '#oci/reference/index.ts';
 import { registryAuthHeader } from './credentials.ts';
@@ -30,8 +31,10 @@ export const push: Command = {
       await tagImage(context, name, target);
     }
     const reference = parseReference(target ?? name);
-    if (all && reference.tag !== undefined) throw usageError("tag can't be used with --all-tags/-a");
-    if (reference.digest !== undefined) throw usageError('cannot push a digest reference');
+    if (all && reference.tag !== undefined)
+      throw new CodedError('invalid_argument', "tag can't be used with --all-tags/-a");
+    if (reference.digest !== undefined)
+      throw new CodedError('invalid_argument', 'cannot push a digest reference');
     if (!all && reference.tag === undefined && !quiet) context.stdout.write('Using default tag: latest\n');
     const tag = all ? undefined : (reference.tag ?? 'latest');
     await pushImage(context, reference, tag, { quiet, platform: flags.string('platform') });

@@ -1,3 +1,4 @@
+import { CodedError } from '#base/errors/index.ts';
 import { familiarName, parseReference, withDefaultTag } from '#oci/reference/index.ts';
 import { forEachName } from './each.ts';
 import type { Command } from './types.ts';
@@ -51,6 +52,8 @@ export async function tagImage(
   target: string,
 ): Promise<void> {
   const reference = withDefaultTag(parseReference(target));
+  if (reference.digest !== undefined)
+    throw new CodedError('invalid_argument', 'refusing to create a tag with a digest reference');
   const engine = await context.engine();
   await engine.call('POST', `/images/${encodeURIComponent(source)}/tag`, {
     query: { repo: familiarName(reference), tag: reference.tag ?? '' },

@@ -66,6 +66,8 @@ function withExitCode(context: CliContext, error: unknown): unknown {
 
 /** The exit code of a start that failed, read from the text as docker does: the API has no field for it. */
 export function startExitCode(error: CodedError): number {
+  // The same words about a file of ours, or a setting, are no failed start.
+  if (!/OCI runtime|error gathering device/.test(error.message)) return ENGINE_EXIT;
   if (/executable file not found|no such file or directory|system cannot find the file/.test(error.message))
     return 127;
   if (

@@ -1,6 +1,6 @@
+import { CodedError } from '#base/errors/index.ts';
 import type { ContainerState } from './attach.ts';
 import { forEachName } from './each.ts';
-import { usageError } from './flags.ts';
 import { runAttached } from './run-attached.ts';
 import type { Command } from './types.ts';
 
@@ -27,7 +27,8 @@ export const start: Command = {
       });
     }
     const [name = ''] = args;
-    if (args.length > 1) throw usageError('you cannot start and attach multiple containers at once');
+    if (args.length > 1)
+      throw new CodedError('invalid_argument', 'you cannot start and attach multiple containers at once');
     const container = await engine.call<ContainerState>(
       'GET',
       `/containers/${encodeURIComponent(name)}/json`,

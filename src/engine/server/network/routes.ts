@@ -135,7 +135,7 @@ function inspectNetwork(backend: NetworkBackend, network: Network): object {
     EnableIPv6: network.ipv6,
     IPAM: {
       Driver: 'default',
-      Options: {},
+      Options: network.subnet === undefined ? null : {},
       Config: network.subnet === undefined ? null : [{ Subnet: network.subnet, Gateway: network.gateway }],
     },
     Internal: network.internal,
