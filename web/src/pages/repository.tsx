@@ -1,6 +1,7 @@
 import { Breadcrumbs, Button, Card, Group, Stack, Tabs, Text, Title } from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
 import type { RepositoryDetail, TagSummary } from '#hub/protocol/index.ts';
 import { call, latestTagsQuery, repositoryQuery, sessionQuery } from '../api.ts';
 import { formatAgo, formatBytes, formatCount, plural } from '../format.ts';
@@ -10,12 +11,14 @@ import { StarIcon } from '../parts/icons.tsx';
 import classes from '../parts/parts.module.css';
 import { Readme } from '../parts/readme.tsx';
 import { VisibilityBadge } from '../parts/repository-table.tsx';
-import { QueryView } from '../parts/states.tsx';
+import { Loading, QueryView } from '../parts/states.tsx';
 import { TagList } from '../parts/tag-list.tsx';
 import { TagTable } from '../parts/tag-table.tsx';
 import type { RepositorySearch } from '../router.tsx';
-import { ImageView } from './image.tsx';
-import { SettingsTab } from './settings.tsx';
+
+// Parts that most visits do not need are loaded when they are opened.
+const ImageView = lazy(async () => ({ default: (await import('./image.tsx')).ImageView }));
+const SettingsTab = lazy(async () => ({ default: (await import('./settings.tsx')).SettingsTab }));
 
 /** A repository: General, Tags, Settings; or one of its tags. */
 export function RepositoryPage() {
@@ -28,7 +31,9 @@ export function RepositoryPage() {
         reference === undefined ? (
           <Repository detail={detail} name={name} tab={tab} />
         ) : (
-          <ImageView repository={name} reference={reference} />
+          <Suspense fallback={<Loading />}>
+            <ImageView repository={name} reference={reference} />
+          </Suspense>
         )
       }
     </QueryView>
@@ -95,7 +100,9 @@ function Repository({
           <TagList repository={name} canDelete={mayChange && detail.rights.includes('delete')} />
         </Tabs.Panel>
         <Tabs.Panel value="settings">
-          <SettingsTab detail={detail} name={name} />
+          <Suspense fallback={<Loading />}>
+            <SettingsTab detail={detail} name={name} />
+          </Suspense>
         </Tabs.Panel>
       </Tabs>
     </Stack>

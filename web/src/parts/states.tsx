@@ -17,6 +17,11 @@ export function QueryView<T>({
 }) {
   if (query.data !== undefined) return children(query.data);
   if (query.error !== null) return <Failure error={query.error} onRetry={() => void query.refetch()} />;
+  return <Loading />;
+}
+
+/** Something is on its way. */
+export function Loading() {
   return (
     <Center mih={160} role="status" aria-label="Loading" className={classes['late'] ?? ''}>
       <Loader size="sm" />
