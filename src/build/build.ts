@@ -126,7 +126,7 @@ class Build {
   }
 
   #makeJob(): Job {
-    const { db, dir, snapshots, mountDir, leases, workers, images, transfer } = this.#context;
+    const { dir, snapshots, mountDir, leases, workers, images, transfer } = this.#context;
     const { credentials, quiet, platform } = this.#request;
     const bases = new BaseImages({
       images,
@@ -141,7 +141,6 @@ class Build {
     return new Job({
       id: this.#id,
       dir: join(dir, this.#id),
-      db,
       files: workers.acquire(),
       lease: leases.createLease({ label: `build ${this.#id}` }),
       limits: this.#request.limits,

@@ -9,7 +9,6 @@ import type { Platform } from '#oci/platform/index.ts';
 import type { ResourceLimits } from '#runtime/process/types.ts';
 import type { Image } from '#store/image/types.ts';
 import type { Lease, Resource } from '#store/lease/types.ts';
-import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import type { BaseImages } from './images.ts';
 
@@ -18,7 +17,6 @@ export interface JobOptions {
   readonly id: string;
   readonly dir: string;
   readonly files: FileClient & AsyncDisposable;
-  readonly db: Pick<Database, 'transaction'>;
   readonly lease: Lease;
   readonly limits: ResourceLimits;
   readonly platform: Platform;
@@ -58,11 +56,10 @@ export class Job implements BuildJob {
   /** After the end nothing is claimed: what came late serves the next build, or is collected. */
   claim(resources: readonly Resource[]): void {
     if (this.#isClosed) return;
-    const { db, lease } = this.#options;
+    const { lease } = this.#options;
     const added = resources.filter(({ kind, key }) => !this.#claimed.has(`${kind} ${key}`));
     if (added.length === 0) return;
-    // The claim ends with this process.
-    db.transaction(() => added.forEach((resource) => void lease.add(resource)), { durable: false });
+    for (const resource of added) lease.add(resource);
     for (const { kind, key } of added) this.#claimed.add(`${kind} ${key}`);
   }
 

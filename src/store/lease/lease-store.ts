@@ -62,7 +62,7 @@ function openLease(db: Database, id: string): Lease {
   return {
     id,
     add: ({ kind, key }) => {
-      db.runSoon(
+      db.runLate(
         'INSERT OR IGNORE INTO lease_resources (lease_id, kind, key) VALUES (?, ?, ?)',
         id,
         kind,

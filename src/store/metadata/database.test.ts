@@ -2,14 +2,19 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createDurability, type Database, dropLostRows, openDatabase } from './index.ts';
 
-function withDatabase<T>(body: (db: Database, dir: string) => T): T {
+function withDatabase<T>(
+  body: (db: Database, dir: string) => T,
+  how: { readonly isClosedByBody?: boolean } = {},
+): T {
   const dir = mkdtempSync(join(tmpdir(), 'slipway-db-'));
   const db = openDatabase(join(dir, 'state.db'));
   const finish = (): void => {
-    db.close();
+    if (how.isClosedByBody !== true) db.close();
     rmSync(dir, { recursive: true, force: true });
   };
   try {
@@ -37,6 +42,47 @@ test('a transaction that throws leaves nothing, a nested one joins the outer', (
     assert.deepEqual(db.all('SELECT * FROM blobs'), []);
     assert.equal(db.run(BLOB, 'a', null), 1);
   }));
+
+test('late writes are seen at once, are committed with the next write or at the end of the turn, and wait for nothing', () =>
+  withDatabase(
+    async (db, dir) => {
+      const elsewhere = new DatabaseSync(join(dir, 'state.db'), { readOnly: true });
+      const committed = (): unknown[] =>
+        elsewhere
+          .prepare('SELECT digest FROM blobs ORDER BY digest')
+          .all()
+          .map((row) => row['digest']);
+      try {
+        db.runLate(BLOB, 'a', null);
+        db.runLate(BLOB, 'b', null);
+        assert.equal(db.all('SELECT digest FROM blobs').length, 2);
+        assert.deepEqual(committed(), []);
+        assert.equal(db.get('PRAGMA synchronous')?.['synchronous'], 1);
+        await nextTurn();
+        assert.deepEqual(committed(), ['a', 'b']);
+        db.runLate(BLOB, 'c', null);
+        assert.throws(() =>
+          db.transaction(() => {
+            db.runLate(BLOB, 'd', null);
+            assert.equal(db.get('PRAGMA synchronous')?.['synchronous'], 2);
+            throw new Error('stop');
+          }),
+        );
+        assert.deepEqual(committed(), ['a', 'b', 'c'], 'a late write inside a transaction is part of it');
+        db.runLate(BLOB, 'e', null);
+        db.run('DELETE FROM blobs WHERE digest = ?', 'a');
+        assert.deepEqual(committed(), ['b', 'c', 'e']);
+        db.runLate(BLOB, 'f', null);
+      } finally {
+        elsewhere.close();
+      }
+      db.close();
+      const again = new DatabaseSync(join(dir, 'state.db'));
+      assert.equal(again.prepare('SELECT count(*) AS n FROM blobs').get()?.['n'], 4);
+      again.close();
+    },
+    { isClosedByBody: true },
+  ));
 
 test('only a transaction that asks for it goes without waiting for the disk, and no durable one hides in it', () =>
   withDatabase((db) => {

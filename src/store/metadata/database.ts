@@ -24,6 +24,11 @@ export interface Database {
   run(sql: string, ...values: Value[]): number;
   /** As `run` in a transaction that is not durable: for what nobody was told of yet, or what a power loss may take. */
   runSoon(sql: string, ...values: Value[]): number;
+  /**
+   * As `runSoon`, committed with the next write of another kind or at the end of this turn of the event loop: for many small
+   * writes that only this process is interested in. Every read sees them at once.
+   */
+  runLate(sql: string, ...values: Value[]): void;
   /** Calls `action` when the open transaction has been committed, or now when none is open: files go after their rows. */
   afterCommit(action: () => void): void;
   /**
@@ -66,7 +71,14 @@ function checkIntegrity(db: DatabaseSync, path: string): void {
   } catch (error) {
     result = messageOf(error);
   }
-  if (result !== 'ok') throw new CodedError('data_loss', `cannot open database "${path}": ${result}`);
+  if (result === 'ok') return;
+  const fix =
+    'restore it from a backup, or move it away: the engine begins anew, images can be pulled again, volumes stay';
+  throw new CodedError(
+    'data_loss',
+    `cannot open database "${path}": it is damaged (${result.replaceAll('\n', ' ')}); ${fix}`,
+    { subject: { kind: 'database', name: path } },
+  );
 }
 
 function migrate(db: DatabaseSync, path: string): void {
@@ -87,6 +99,7 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
   let depth = 0;
   let isOuterDurable = true;
   let isSyncing = true;
+  let isLateOpen = false;
   let followUps: (() => void)[] = [];
   const prepare = (sql: string): StatementSync => {
     let statement = statements.get(sql);
@@ -98,20 +111,29 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
   };
   const database: Database = {
     get: (sql, ...values) => {
-      if (WRITES.test(sql)) setSyncing(true);
+      if (WRITES.test(sql)) beginWrite(true);
       return prepare(sql).get(...values) as Row | undefined;
     },
     all: (sql, ...values) => {
-      if (WRITES.test(sql)) setSyncing(true);
+      if (WRITES.test(sql)) beginWrite(true);
       return prepare(sql).all(...values) as Row[];
     },
     // A statement that is being iterated cannot be reused by a nested query: give it one of its own.
     iterate: (sql, ...values) => db.prepare(sql).iterate(...values) as Iterable<Row>,
     run: (sql, ...values) => {
-      setSyncing(true);
+      beginWrite(true);
       return withRoom(() => Number(prepare(sql).run(...values).changes));
     },
     runSoon: (sql, ...values) => database.transaction(() => database.run(sql, ...values), { durable: false }),
+    runLate: (sql, ...values) => {
+      if (depth === 0 && !isLateOpen) {
+        setSyncing(false);
+        prepare('BEGIN IMMEDIATE').run();
+        isLateOpen = true;
+        process.nextTick(commitLate);
+      }
+      prepare(sql).run(...values);
+    },
     afterCommit: (action) => {
       if (depth > 0) followUps.push(action);
       else action();
@@ -122,7 +144,7 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
           throw new CodedError('internal', 'a durable transaction inside one that is not');
         return body();
       }
-      setSyncing(durable);
+      beginWrite(durable);
       isOuterDurable = durable;
       let result: ReturnType<typeof body>;
       try {
@@ -133,13 +155,33 @@ function wrap(db: DatabaseSync, reserve: DiskReserve): Database {
       for (const action of followUps.splice(0)) action();
       return result;
     },
-    close: () => db.close(),
+    close: () => {
+      commitLate();
+      db.close();
+    },
   };
   return database;
 
+  function beginWrite(isDurable: boolean): void {
+    if (depth > 0) return;
+    commitLate();
+    setSyncing(isDurable);
+  }
+
+  function commitLate(): void {
+    if (!isLateOpen) return;
+    isLateOpen = false;
+    try {
+      prepare('COMMIT').run();
+    } catch {
+      // Nobody but this process wants them, and whoever writes next meets, and tells, the same trouble.
+      if (db.isTransaction) db.exec('ROLLBACK');
+    }
+  }
+
   /** NORMAL leaves out the wait at the commit; it cannot be changed inside a transaction. Each change is parsed anew, so it is left as it is. */
   function setSyncing(isWanted: boolean): void {
-    if (isSyncing === isWanted || depth > 0) return;
+    if (isSyncing === isWanted) return;
     db.exec(`PRAGMA synchronous = ${isWanted ? 'FULL' : 'NORMAL'}`);
     isSyncing = isWanted;
   }
