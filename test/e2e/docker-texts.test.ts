@@ -348,6 +348,8 @@ const LISTING_LINES: readonly (readonly [string, number, string])[] = [
     'Error response from daemon: cannot kill container: ran: the linux daemon does not support signal 99\n',
   ],
   ['ps -a --format {{.Image}}', 0, 'box:1\n'],
+  ['save nosuch', 1, 'Error response from daemon: No such image: nosuch\n'],
+  ['images --filter reference=b[x', 1, 'Error response from daemon: syntax error in pattern\n'],
   ['tag box:1 box:2', 0, ''],
   ['rmi box:1', 0, 'Untagged: box:1\n'],
   ['ps -a --no-trunc --format {{.Image}}', 0, 'sha256:{id}\n'],

@@ -45,7 +45,11 @@ function findSaved(backend: ImageBackend, name: string): readonly SavedImage[] {
     const references = candidate.references.filter((tag) => isSameRepository(tag, parsed));
     return references.length > 0 ? [{ image: candidate, references }] : [];
   });
-  return found.length > 0 ? found : [{ image: backend.images.getImage(name), references: [] }];
+  if (found.length > 0) return found;
+  const named = backend.images.findImage(name);
+  if (named !== undefined) return [{ image: named, references: [] }];
+  // Docker's text has the name without a tag here.
+  throw new CodedError('not_found', `No such image: ${name}`, { subject: { kind: 'image', name } });
 }
 
 function isIdOf(image: Image, name: string): boolean {

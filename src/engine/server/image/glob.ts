@@ -73,8 +73,7 @@ function parseClass(chars: readonly string[]): Part {
 }
 
 function invalid(pattern: string): CodedError {
-  return new CodedError(
-    'invalid_argument',
-    `syntax error in pattern ${JSON.stringify(pattern.slice(0, LIMIT))}`,
-  );
+  return new CodedError('invalid_argument', 'syntax error in pattern', {
+    subject: { kind: 'pattern', name: pattern.slice(0, LIMIT) },
+  });
 }
