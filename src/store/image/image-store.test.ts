@@ -286,3 +286,19 @@ test('an image that lost its config says so, and can be removed', options, () =>
     }
   }),
 );
+
+test('a name that an image has already is given again without waiting for the disk', options, () =>
+  withStore(async (store) => {
+    const image = await addTestImage(store, { layers: ['a'] });
+    const isDurable = (): boolean => store.db.get('PRAGMA synchronous')?.['synchronous'] === 2;
+    store.images.tagImage(parseReference('app:v1'), image.id);
+    assert.ok(isDurable());
+    const before = store.images.getImage('app:v1').taggedAt as Date;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    store.images.tagImage(parseReference('app:v1'), image.id);
+    assert.equal(isDurable(), false);
+    assert.ok((store.images.getImage('app:v1').taggedAt as Date) > before);
+    store.images.tagImage(parseReference('app:v2'), image.id);
+    assert.ok(isDurable());
+  }),
+);

@@ -131,7 +131,17 @@ class ImageWriter {
       );
     }
     const now = Date.now();
-    this.#db.transaction(() => {
+    const isNamed =
+      this.#db.get(
+        'SELECT 1 FROM tags WHERE registry = ? AND repository = ? AND tag = ? AND image_id = ?',
+        registry,
+        repository,
+        tag,
+        id,
+      ) !== undefined;
+    // A name that is there already, as after a cached build, only gets another time.
+    const durable = !isNamed;
+    const write = (): void => {
       this.#assertKnown(id);
       this.#db.run(
         `INSERT INTO tags (registry, repository, tag, image_id, tagged_at) VALUES (?, ?, ?, ?, ?)
@@ -143,7 +153,8 @@ class ImageWriter {
         now,
       );
       this.#db.run('UPDATE images SET tagged_at = ? WHERE id = ?', now, id);
-    });
+    };
+    this.#db.transaction(write, { durable });
   }
 
   addRepoDigest({ registry, repository, digest }: Reference, id: ImageId): void {
