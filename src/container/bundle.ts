@@ -46,6 +46,8 @@ export interface BundlePlan {
   /** Files of the container whose network this one shares. */
   readonly networkOwnerDir?: string | undefined;
   readonly links: readonly ResolvedLink[];
+  /** `/dev/shm` when it is shared. */
+  readonly shm?: SpecMount | undefined;
 }
 
 /**
@@ -89,6 +91,7 @@ export function writeBundle(record: ContainerRecord, plan: BundlePlan): readonly
     mounts: [
       ...networkFiles(record, plan),
       ...(init === undefined ? [] : [init]),
+      ...(plan.shm === undefined ? [] : [plan.shm]),
       ...specMounts(record.mounts),
     ],
     devices: privileged ? hostDevices() : devicesOf(host),

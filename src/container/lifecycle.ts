@@ -33,6 +33,7 @@ import { publishJoined, publishLeft } from './notices.ts';
 import { Restarts } from './restarts.ts';
 import { isDirectoryIn } from './rooted-tree.ts';
 import { logLimits, parseSignal } from './settings.ts';
+import { dropShm, prepareShm } from './shm.ts';
 import type { ContainerRecord, WaitCondition, WaitResult } from './types.ts';
 import { acquireVolumes, releaseVolumes } from './volume-use.ts';
 import { Waiters } from './waiters.ts';
@@ -123,6 +124,7 @@ export class Lifecycle {
         hasResolver: network.hasResolver,
         networkOwnerDir: network.ownerDir,
         links: resolveLinks(context, record),
+        shm: prepareShm(context, record),
       },
     );
     const limits = logLimits(host);
@@ -355,6 +357,7 @@ export class Lifecycle {
   }
 
   async #unmount(id: string): Promise<void> {
+    dropShm(this.#context, id);
     const target = rootfsOf(this.#context, id);
     if (!existsSync(target)) return;
     // What goes with its container was mounted without syncs: that ends at once.

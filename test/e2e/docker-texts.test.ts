@@ -562,3 +562,15 @@ test('slipway refuses with the same words', { skip }, () =>
     }
   }),
 );
+
+test('containers that share their IPC namespace share /dev/shm', { skip }, () =>
+  withBox((daemon) => {
+    const script = 'echo shared > /dev/shm/file; sleep 99';
+    daemon.dockerOk(['run', '-d', '--name', 'donor', '--ipc', 'shareable', 'box:1', 'sh', '-c', script]);
+    const reads = ['run', '--rm', '--ipc', 'container:donor', 'box:1', 'sh', '-c'];
+    assert.equal(daemon.dockerOk([...reads, 'sleep 0.2; cat /dev/shm/file']), 'shared');
+    assert.equal(daemon.dockerOk([...reads, 'stat -c %a /dev/shm']), '1777');
+    daemon.dockerOk(['restart', '-t', '0', 'donor']);
+    assert.equal(daemon.dockerOk([...reads, 'sleep 0.2; ls /dev/shm']), 'file');
+  }),
+);
