@@ -10,6 +10,7 @@ import { parseReference } from '#oci/reference/index.ts';
 import type { Image } from '#store/image/types.ts';
 import type { Store } from '#store/root/index.ts';
 import { NEEDS_DOCKER_REGISTRY, withDockerRegistry } from '../../../test/support/docker-registry.ts';
+import { startRegistry } from '../../../test/support/registry.ts';
 import { anonymous, credentialsOf, sendError } from '../../../test/support/registry-double.ts';
 import { NEEDS_ROOT } from '../../../test/support/store.ts';
 import { addImage, nothingVisible, two, withBench } from '../../../test/support/transfer.ts';
@@ -197,6 +198,27 @@ test(
       double.intercept = undefined;
       await push('team/app:v5');
       assert.ok(await isWhole());
+    }),
+);
+
+test(
+  'a large layer goes into a registry of ours while it is compressed, and comes back as it was',
+  options,
+  () =>
+    withBench(async ({ store, transfer }) => {
+      await using registry = await startRegistry();
+      const image = await addBuilt(store, randomBytes(6 * 1024 * 1024));
+      const reference = parseReference(`${new URL(registry.url).host}/team/app:v1`);
+      const said: string[] = [];
+      await transfer.pushImage(image, reference, {
+        credentials: anonymous,
+        onProgress: ({ status }) => said.push(status),
+      });
+      assert.ok(said.includes('Pushed') && said.includes('Pushing'));
+      await store.images.removeImage(image.id, { force: true, noprune: false, inUse: () => undefined });
+      nothingVisible(store);
+      const back = await transfer.pullImage(reference, { credentials: anonymous });
+      assert.equal(back.image.id, image.id);
     }),
 );
 
