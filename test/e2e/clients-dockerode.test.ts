@@ -228,6 +228,36 @@ describe('dockerode', options, () => {
     assert.deepEqual(seen, wanted.split(' '));
   });
 
+  it('takes null for what is not asked, as many clients send it', async () => {
+    const config =
+      'Hostname Domainname User AttachStdin AttachStdout AttachStderr ExposedPorts Tty OpenStdin StdinOnce Env Healthcheck ArgsEscaped Volumes WorkingDir Entrypoint NetworkDisabled MacAddress OnBuild Labels StopSignal StopTimeout Shell NetworkingConfig';
+    const host =
+      'CpuShares Memory CgroupParent BlkioWeight BlkioWeightDevice CpuPeriod CpuQuota CpusetCpus CpusetMems Devices DeviceCgroupRules DeviceRequests MemoryReservation MemorySwap MemorySwappiness NanoCpus OomKillDisable Init PidsLimit Ulimits Binds NetworkMode PortBindings AutoRemove VolumeDriver VolumesFrom ConsoleSize Annotations CapAdd CapDrop CgroupnsMode Dns DnsOptions DnsSearch ExtraHosts GroupAdd IpcMode Links OomScoreAdj PidMode Privileged PublishAllPorts ReadonlyRootfs SecurityOpt StorageOpt Tmpfs UTSMode UsernsMode ShmSize Sysctls Runtime Isolation MaskedPaths ReadonlyPaths';
+    const nulls = (names: string): object => Object.fromEntries(names.split(' ').map((name) => [name, null]));
+    const nested = {
+      RestartPolicy: { Name: null, MaximumRetryCount: null },
+      LogConfig: { Type: null, Config: null },
+      Mounts: [
+        {
+          Type: 'volume',
+          Target: '/v',
+          Source: null,
+          ReadOnly: null,
+          VolumeOptions: { Labels: null, DriverConfig: null },
+        },
+      ],
+    };
+    const container = await docker.createContainer({
+      ...nulls(config),
+      Image: 'box:1',
+      Cmd: ['true'],
+      HostConfig: { ...nulls(host), ...nested } as unknown as Docker.HostConfig,
+    });
+    await container.start();
+    assert.equal((await container.wait()).StatusCode, 0);
+    await container.remove({ v: true });
+  });
+
   it('has networks and volumes, and knows the engine', async () => {
     const volume = await docker.createVolume({ Name: 'ode', Labels: { a: 'b' } });
     assert.equal((await docker.getVolume('ode').inspect()).Labels['a'], 'b');

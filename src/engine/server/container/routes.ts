@@ -87,17 +87,39 @@ async function create(backend: ContainerBackend, context: RequestContext): Promi
   const body = await context.readJson<CreateBody>();
   if (body === undefined)
     throw new CodedError('invalid_argument', 'config cannot be empty in order to create a container');
-  const { HostConfig, NetworkingConfig, ...config } = body as CreateBody;
+  const { HostConfig, NetworkingConfig, ...config } = withoutNulls(body as CreateBody);
   const request: CreateRequest = {
     name: context.query.get('name') ?? '',
     config: checkShape(config),
-    hostConfig: HostConfig ?? {},
+    hostConfig: withoutNulls(HostConfig ?? {}),
     endpoints: NetworkingConfig?.EndpointsConfig ?? {},
     ...(context.query.get('platform') ? { platform: context.query.get('platform') ?? '' } : {}),
   };
   const { id, warnings } = await backend.containers.create(request);
   context.sendJson(201, { Id: id, Warnings: warnings });
 }
+
+/** Null means "not asked", as in Docker, at every level of the request that has named fields; the keys of maps stay. */
+function withoutNulls<T extends object>(fields: T): T {
+  const kept = Object.entries(fields).flatMap(([name, value]: [string, unknown]) => {
+    if (value === null) return [];
+    if (NESTED.includes(name) && typeof value === 'object') return [[name, withoutNulls(value)]];
+    if (name === 'Mounts' && Array.isArray(value))
+      return [[name, value.map((mount: unknown) => (mount instanceof Object ? withoutNulls(mount) : mount))]];
+    return [[name, value]];
+  });
+  return Object.fromEntries(kept) as T;
+}
+
+const NESTED = [
+  'Healthcheck',
+  'LogConfig',
+  'RestartPolicy',
+  'BindOptions',
+  'VolumeOptions',
+  'DriverConfig',
+  'TmpfsOptions',
+];
 
 /** `Cmd` and `Entrypoint` may be one string; the rest must be what its name says. */
 function checkShape(config: ContainerSettings): ContainerSettings {
