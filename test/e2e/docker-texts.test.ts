@@ -348,6 +348,7 @@ const LISTING_LINES: readonly (readonly [string, number, string])[] = [
     'Error response from daemon: cannot kill container: ran: the linux daemon does not support signal 99\n',
   ],
   ['ps -a --format {{.Image}}', 0, 'box:1\n'],
+  ['inspect --format {{index\\ .HostConfig.ReadonlyPaths\\ 0}} ran', 0, '/proc/bus\n'],
   ['save nosuch', 1, 'Error response from daemon: No such image: nosuch\n'],
   ['images --filter reference=b[x', 1, 'Error response from daemon: syntax error in pattern\n'],
   ['tag box:1 box:2', 0, ''],

@@ -2,6 +2,7 @@
 import { dnsNames, parseLink } from '#container/index.ts';
 import type { Attachment, ContainerHealth, ContainerRecord, MountPoint } from '#container/types.ts';
 import type { PortBinding } from '#runtime/network/types.ts';
+import { MASKED_PATHS, READONLY_PATHS } from '#runtime/spec/index.ts';
 import type { ContainerBackend } from './backend.ts';
 
 const NEVER = '0001-01-01T00:00:00Z';
@@ -9,6 +10,15 @@ const NEVER = '0001-01-01T00:00:00Z';
 /** RFC 3339 with the nanoseconds Docker prints; 0: never. */
 export function wireTime(milliseconds: number): string {
   return milliseconds === 0 ? NEVER : new Date(milliseconds).toISOString().replace('Z', '000000Z');
+}
+
+/** What is hidden from a container that asks for nothing else. */
+function hiddenPaths({ hostConfig }: ContainerRecord): object {
+  if (hostConfig.Privileged === true) return {};
+  return {
+    MaskedPaths: hostConfig.MaskedPaths ?? MASKED_PATHS,
+    ReadonlyPaths: hostConfig.ReadonlyPaths ?? READONLY_PATHS,
+  };
 }
 
 /** The whole document. `sizes` when the client asked for them. */
@@ -39,7 +49,7 @@ export function inspectContainer(
     ProcessLabel: '',
     AppArmorProfile: '',
     ExecIDs: null,
-    HostConfig: { ...HOST_DEFAULTS, ...hostConfig, Links: wireLinks(record) },
+    HostConfig: { ...HOST_DEFAULTS, ...hostConfig, ...hiddenPaths(record), Links: wireLinks(record) },
     GraphDriver: backend.describeStorage(record.id),
     ...(sizes === undefined ? {} : { SizeRw: sizes.sizeRw, SizeRootFs: sizes.sizeRootFs }),
     Mounts: record.mounts.filter(({ type }) => type !== 'tmpfs' || hostConfig.Mounts?.length).map(wireMount),
