@@ -23,5 +23,14 @@ export function insertRecord(db: Database, record: BuildRecord): void {
 export function listRecords(db: Database, limit: number): readonly BuildRecord[] {
   return db
     .all('SELECT document FROM build_records ORDER BY created_at DESC LIMIT ?', limit)
-    .map((row) => JSON.parse(String(row['document'])) as BuildRecord);
+    .flatMap((row) => parseRecord(String(row['document'])) ?? []);
+}
+
+/** One that is damaged does not hide the others. */
+function parseRecord(text: string): BuildRecord | undefined {
+  try {
+    return JSON.parse(text) as BuildRecord;
+  } catch {
+    return undefined;
+  }
 }

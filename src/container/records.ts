@@ -77,8 +77,9 @@ export class ContainerRecords {
   /** Adds a container. @throws {CodedError} `conflict`. */
   add(record: ContainerRecord): void {
     this.checkNameFree(record.name);
+    // A row that cannot be read may have the name: nobody can name that container any more.
     this.#db.run(
-      'INSERT INTO containers (id, name, image_id, created_at, document) VALUES (?, ?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO containers (id, name, image_id, created_at, document) VALUES (?, ?, ?, ?, ?)',
       record.id,
       record.name,
       record.imageId,

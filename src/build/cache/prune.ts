@@ -23,11 +23,14 @@ export interface PruneOptions {
   readonly until?: Date;
 }
 
+/** A record that cannot be read is listed too, so that it can be removed with its snapshot. */
 const LAYER_ROWS = `
-  SELECT cache_key, snapshot_name, size, created_at, used_at, json_extract(document, '$.name') AS name,
+  SELECT cache_key, snapshot_name, size, created_at, used_at,
+    CASE WHEN json_valid(document) THEN json_extract(document, '$.name') ELSE 'a record that cannot be read' END AS name,
     EXISTS (SELECT 1 FROM snapshot_names n JOIN snapshot_names other ON other.snapshot_id = n.snapshot_id
             JOIN image_layers ON image_layers.chain_id = other.name WHERE n.name = build_cache.snapshot_name) AS shared
-  FROM build_cache WHERE snapshot_name <> '' AND json_extract(document, '$.kind') = 'layer' ORDER BY used_at`;
+  FROM build_cache WHERE snapshot_name <> ''
+    AND CASE WHEN json_valid(document) THEN json_extract(document, '$.kind') = 'layer' ELSE 1 END ORDER BY used_at`;
 
 interface Candidate extends CacheEntry {
   readonly key: string;
@@ -109,7 +112,8 @@ export function dropForgotten(db: Database, until: Date): void {
 /** Other keys of records that are gone. */
 function dropOrphans(db: Database): void {
   db.run(
-    `DELETE FROM build_cache WHERE json_extract(document, '$.kind') = 'alias'
-     AND NOT EXISTS (SELECT 1 FROM build_cache other WHERE other.cache_key = json_extract(build_cache.document, '$.key'))`,
+    `DELETE FROM build_cache WHERE CASE WHEN json_valid(document) THEN json_extract(document, '$.kind') = 'alias'
+       AND NOT EXISTS (SELECT 1 FROM build_cache other
+                       WHERE other.cache_key = json_extract(build_cache.document, '$.key')) ELSE 0 END`,
   );
 }

@@ -40,7 +40,7 @@ export class CacheRows {
     const pending = [...this.#pending.values()].filter((row) => row.snapshot === snapshot);
     const written = this.#db
       .all('SELECT * FROM build_cache WHERE snapshot_name = ?', snapshot)
-      .map(parseRow)
+      .flatMap((row) => parseRow(row) ?? [])
       .filter(({ key }) => !this.#pending.has(key));
     for (const row of [...pending, ...written]) {
       if (row.document.kind === 'layer') this.#pending.set(row.key, change(row));
@@ -101,14 +101,24 @@ export class CacheRows {
   }
 }
 
-/** Reads a row. */
-export function parseRow(row: Row): CacheRow {
+/** Reads a row; one that is damaged is as good as none. */
+export function parseRow(row: Row): CacheRow | undefined {
+  const document = parseDocument(String(row['document']));
+  if (document === undefined) return undefined;
   return {
     key: String(row['cache_key']),
     snapshot: String(row['snapshot_name']),
     sizeBytes: Number(row['size']),
     createdAt: Number(row['created_at']),
     recordId: String(row['record_id'] ?? ''),
-    document: JSON.parse(String(row['document'])) as CacheDocument,
+    document,
   };
+}
+
+function parseDocument(text: string): CacheDocument | undefined {
+  try {
+    return JSON.parse(text) as CacheDocument;
+  } catch {
+    return undefined;
+  }
 }

@@ -6,7 +6,7 @@
  *     all of them ─► backends ─► routes ─► server
  */
 import { join } from 'node:path';
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, messageOf } from '#base/errors/index.ts';
 import type { Log } from '#base/log/index.ts';
 import { planDockerfile } from '#build/frontend/index.ts';
 import { createBuilder } from '#build/index.ts';
@@ -107,7 +107,16 @@ async function openDrivers(base: Base, opened: AsyncDisposableStack): Promise<Dr
     ...(maxUploads === undefined ? {} : { maxUploads }),
   });
   const networks = await openNetworks(base, opened);
-  const volumes = createVolumeStore({ db, root, changesets });
+  const volumes = createVolumeStore({
+    db,
+    root,
+    changesets,
+    onDamaged: (volume, error) =>
+      log.error('the description of a volume cannot be read: it goes on without labels and options', {
+        volume,
+        error: messageOf(error),
+      }),
+  });
   const stores = { db, images, snapshots, changesets, content, networks, volumes };
   const containers = await openContainers(
     { ...stores, runtime, root, execRoot, events, log, applyChanges },
@@ -159,12 +168,20 @@ async function connect(base: Base, drivers: Drivers): Promise<Pick<Engine, 'rout
   return { routes: Object.values(groups).flat(), explain };
 }
 
-async function openNetworks({ settings, store }: Base, opened: AsyncDisposableStack): Promise<NetworkStore> {
+async function openNetworks(
+  { settings, store, log }: Base,
+  opened: AsyncDisposableStack,
+): Promise<NetworkStore> {
   const networks = await createNetworkStore({
     db: store.db,
     root: settings.root,
     execRoot: settings.execRoot,
     ...(settings.bip === undefined ? {} : { defaultSubnet: settings.bip }),
+    onDamaged: (network, error) =>
+      log.error('the definition of a network cannot be read: it is left out', {
+        network,
+        error: messageOf(error),
+      }),
   });
   opened.defer(() => networks.close());
   return networks;

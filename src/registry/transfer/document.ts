@@ -1,5 +1,5 @@
 /** The documents of an image: index, manifest, config; each fetched once, verified, and kept as received. */
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, hasCode } from '#base/errors/index.ts';
 import { CONFIG_LIMIT_BYTES, decodeImageConfig, type ImageConfig } from '#oci/config/index.ts';
 import { algorithmOf, type Digest, digestOf } from '#oci/digest/index.ts';
 import {
@@ -78,16 +78,29 @@ async function getManifest(
   signal: AbortSignal | undefined,
 ): Promise<DecodedManifest> {
   lease?.add({ kind: 'blob', key: descriptor.digest });
-  if (content.findBlob(descriptor.digest) !== undefined) {
-    const bytes = await content.readBlob(descriptor.digest, MANIFEST_LIMIT_BYTES);
-    return { ...decodeManifest(bytes, descriptor.mediaType), digest: descriptor.digest };
-  }
+  const held = await readHeld(content, descriptor.digest, MANIFEST_LIMIT_BYTES);
+  if (held !== undefined) return { ...decodeManifest(held, descriptor.mediaType), digest: descriptor.digest };
   const document = await repository.fetchManifest(descriptor.digest, signal);
   if (document.bytes.byteLength !== descriptor.size)
     throw sizeMismatch('manifest', descriptor, document.bytes.byteLength);
   if (lease !== undefined && algorithmOf(descriptor.digest) === 'sha256')
     await content.putBlob(document.bytes, { durable: false });
   return document;
+}
+
+/** A document that is here and whole; one that is damaged is fetched anew, and stored in its place. */
+async function readHeld(
+  content: ContentStore,
+  digest: Digest,
+  limitBytes: number,
+): Promise<Uint8Array | undefined> {
+  if (content.findBlob(digest) === undefined) return undefined;
+  try {
+    return await content.readBlob(digest, limitBytes);
+  } catch (error) {
+    if (hasCode(error, 'data_loss')) return undefined;
+    throw error;
+  }
 }
 
 /**
@@ -111,17 +124,15 @@ export async function getConfig(
   if (config.size > CONFIG_LIMIT_BYTES)
     throw new CodedError('resource_exhausted', `image config is larger than ${CONFIG_LIMIT_BYTES} bytes`);
   lease?.add({ kind: 'blob', key: config.digest });
-  const held = content.findBlob(config.digest) !== undefined;
-  const bytes = held
-    ? await content.readBlob(config.digest, CONFIG_LIMIT_BYTES)
-    : await fetchSmall(repository, config, signal);
+  const held = await readHeld(content, config.digest, CONFIG_LIMIT_BYTES);
+  const bytes = held ?? (await fetchSmall(repository, config, signal));
   const decoded = decodeImageConfig(bytes);
   if (decoded.value.rootfs.diff_ids.length !== layers.length)
     throw new CodedError(
       'invalid_argument',
       `layers from manifest don't match image configuration: ${layers.length} layers, ${decoded.value.rootfs.diff_ids.length} diffIDs`,
     );
-  if (!held && lease !== undefined && algorithmOf(config.digest) === 'sha256')
+  if (held === undefined && lease !== undefined && algorithmOf(config.digest) === 'sha256')
     await content.putBlob(bytes, { durable: false });
   return { ...decoded, digest: config.digest };
 }

@@ -197,7 +197,7 @@ async function unpack(
   signal: AbortSignal,
 ): Promise<void> {
   const { descriptor, diffId, chainId, parent } = layer;
-  if (snapshots.find(chainId) !== undefined && images.findLayer(diffId) !== undefined) return;
+  if (snapshots.isWhole(chainId) && images.findLayer(diffId) !== undefined) return;
   const id = shortIdOf(descriptor.digest);
   const source = sourceOf(content, images, layer);
   const progress = countBytes(report, { id, status: 'Extracting', total: descriptor.size });

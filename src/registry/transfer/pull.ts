@@ -128,19 +128,20 @@ async function pullLayers(
     lease.add({ kind: 'snapshot', key: layer.chainId });
     lease.add({ kind: 'layer', key: layer.diffId });
     const held =
-      context.snapshots.find(layer.chainId) !== undefined &&
-      context.images.findLayer(layer.diffId) !== undefined;
+      context.snapshots.isWhole(layer.chainId) && context.images.findLayer(layer.diffId) !== undefined;
     report({ id: shortIdOf(layer.descriptor.digest), status: held ? 'Already exists' : 'Pulling fs layer' });
     return !held;
   });
   let below: Promise<void> = Promise.resolve();
-  const work: Promise<void>[] = [];
+  const work = layers
+    .filter((layer) => !missing.includes(layer) && context.content.isDamaged(layer.descriptor.digest))
+    .map((layer) => downloadLayer(context, repository, layer, report, signal));
   for (const layer of missing) {
     const downloaded = fetchLayer(context, repository, layer, report, signal);
     const under = below;
     below = downloaded
       .then(() => under)
-      .then(() => unpackLayer(context, layer, report, signal))
+      .then(() => unpackOrRepair(context, repository, layer, report, signal))
       .then(() => report({ id: shortIdOf(layer.descriptor.digest), status: 'Pull complete' }));
     work.push(downloaded, below);
   }
@@ -154,6 +155,27 @@ async function pullLayers(
   const results = await Promise.allSettled(failed);
   outer?.throwIfAborted();
   if (results.some(({ status }) => status === 'rejected')) throw stop.signal.reason;
+}
+
+/** A blob that was here may be damaged: then it is downloaded anew, once. */
+async function unpackOrRepair(
+  context: TransferContext,
+  repository: RepositoryClient,
+  layer: PulledLayer,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  const { digest } = layer.descriptor;
+  try {
+    await unpackLayer(context, layer, report, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    const isHeld = context.content.findBlob(digest) !== undefined || context.content.isDamaged(digest);
+    const isBlobAtFault = isHeld && !(await context.content.checkBlob(digest).catch(() => false));
+    if (!isBlobAtFault) throw error;
+    await downloadLayer(context, repository, layer, report, signal);
+    await unpackLayer(context, layer, report, signal);
+  }
 }
 
 async function fetchLayer(

@@ -6,10 +6,12 @@
  *
  * The tar is checked against the diffID before the PUT. Whatever goes wrong on the way, the blob is then held and is uploaded whole.
  */
-import { CodedError } from '#base/errors/index.ts';
+import type { ByteStream } from '#base/bytes/types.ts';
+import { CodedError, hasCode } from '#base/errors/index.ts';
 import { type Digest, shortIdOf } from '#oci/digest/index.ts';
 import type { Descriptor } from '#oci/manifest/index.ts';
 import type { RepositoryClient } from '#registry/client/types.ts';
+import { blobDamaged } from '#store/content/index.ts';
 import type { GrowingBlob, Layer } from '#store/image/types.ts';
 import type { Lease } from '#store/lease/types.ts';
 import { countBytes, type Report } from './progress.ts';
@@ -203,13 +205,16 @@ async function upload(
   }
   const onProgress = countBytes(report, { id, status: 'Pushing', total: descriptor.size });
   onProgress(0);
-  await repository.uploadBlob(
-    descriptor,
-    (offset) => content.openBlob(descriptor.digest, { start: offset }),
-    {
-      onProgress,
-      signal,
-    },
-  );
+  const open = (offset: number): ByteStream => content.openBlob(descriptor.digest, { start: offset });
+  try {
+    await repository.uploadBlob(descriptor, open, { onProgress, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    // A registry that refuses the bytes may be right about them.
+    const isDoubtful = hasCode(error, 'invalid_argument') || hasCode(error, 'data_loss');
+    if (!isDoubtful || content.isDamaged(descriptor.digest) || (await content.checkBlob(descriptor.digest)))
+      throw error;
+    throw blobDamaged(descriptor.digest, error);
+  }
   report({ id, status: 'Pushed' });
 }

@@ -97,8 +97,10 @@ interface KnownManifest {
 /** The manifest under which a registry gave us this image: pushed again as it was, it keeps its digest. */
 async function findKnownManifest(context: TransferContext, image: Image): Promise<KnownManifest | undefined> {
   for (const descriptor of context.images.listManifests(image.id)) {
-    if (context.content.findBlob(descriptor.digest) === undefined) continue;
-    const bytes = await context.content.readBlob(descriptor.digest, MANIFEST_LIMIT_BYTES);
+    const { content } = context;
+    // A damaged one is said, not passed over: the image would get another digest.
+    if (content.findBlob(descriptor.digest) === undefined && !content.isDamaged(descriptor.digest)) continue;
+    const bytes = await content.readBlob(descriptor.digest, MANIFEST_LIMIT_BYTES);
     const decoded = decodeManifest(bytes, descriptor.mediaType);
     if (decoded.kind !== 'manifest' || decoded.value.config.digest !== image.id) continue;
     if (decoded.value.layers.length !== image.layers.length) continue;

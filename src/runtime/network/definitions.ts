@@ -11,11 +11,16 @@ export class NetworkDefinitions {
   readonly #db: Database;
   readonly #networks = new Map<string, Network>();
 
-  constructor(db: Database) {
+  /** @param onDamaged told of networks whose definition cannot be read; they are not there, and their names are free. */
+  constructor(db: Database, onDamaged: (name: string, error: unknown) => void = () => {}) {
     this.#db = db;
-    for (const row of db.all('SELECT document FROM networks ORDER BY created_at')) {
-      const network = JSON.parse(String(row['document'])) as Network;
-      this.#networks.set(network.id, { ...network, createdAt: new Date(network.createdAt) });
+    for (const row of db.all('SELECT name, document FROM networks ORDER BY created_at')) {
+      try {
+        const network = JSON.parse(String(row['document'])) as Network;
+        this.#networks.set(network.id, { ...network, createdAt: new Date(network.createdAt) });
+      } catch (error) {
+        onDamaged(String(row['name']), error);
+      }
     }
   }
 
@@ -48,7 +53,7 @@ export class NetworkDefinitions {
     }
     const network: Network = { ...definition, id: randomBytes(32).toString('hex'), createdAt: new Date() };
     this.#db.run(
-      'INSERT INTO networks (id, name, created_at, document) VALUES (?, ?, ?, ?)',
+      'INSERT OR REPLACE INTO networks (id, name, created_at, document) VALUES (?, ?, ?, ?)',
       network.id,
       network.name,
       network.createdAt.getTime(),

@@ -33,6 +33,8 @@ export interface NetworkStoreOptions {
   readonly execRoot: string;
   /** `a.b.c.d/n` of the default bridge; chosen freely when absent. */
   readonly defaultSubnet?: string;
+  /** Told of networks whose definition cannot be read. */
+  readonly onDamaged?: (name: string, error: unknown) => void;
 }
 
 /**
@@ -60,7 +62,7 @@ class BridgeNetworks implements NetworkStore {
   constructor(options: NetworkStoreOptions) {
     this.#options = options;
     this.#instance = createHash('sha256').update(options.root).digest('hex').slice(0, 8);
-    this.#definitions = new NetworkDefinitions(options.db);
+    this.#definitions = new NetworkDefinitions(options.db, options.onDamaged);
     this.#endpoints = new EndpointFiles(join(options.execRoot, 'network', 'endpoints'));
     this.#sandboxes = new SandboxPool(join(options.execRoot, 'network', 'netns'));
   }

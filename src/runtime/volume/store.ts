@@ -23,6 +23,8 @@ export interface VolumeStoreOptions {
   readonly db: Database;
   readonly root: string;
   readonly changesets: Pick<Changesets, 'streamChangeset' | 'unpackLayer'>;
+  /** Told of volumes whose description cannot be read. */
+  readonly onDamaged?: (name: string, error: unknown) => void;
 }
 
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
@@ -43,13 +45,23 @@ class LocalVolumes implements VolumeStore {
     this.#options = options;
     this.#dir = join(options.root, 'volumes');
     mkdirSync(this.#dir, { recursive: true, mode: 0o701 });
-    for (const row of options.db.all('SELECT document FROM volumes ORDER BY created_at')) {
-      const volume = JSON.parse(String(row['document'])) as Volume;
-      this.#volumes.set(volume.name, {
-        ...volume,
-        mountpoint: this.#mountpointOf(volume.name),
-        createdAt: new Date(volume.createdAt),
+    for (const row of options.db.all('SELECT name, created_at, document FROM volumes ORDER BY created_at')) {
+      const name = String(row['name']);
+      this.#volumes.set(name, {
+        ...this.#describe(name, String(row['document'])),
+        mountpoint: this.#mountpointOf(name),
+        createdAt: new Date(Number(row['created_at'])),
       });
+    }
+  }
+
+  /** A volume whose description is damaged still has its data: it goes on as one without labels and options. */
+  #describe(name: string, document: string): Omit<Volume, 'mountpoint' | 'createdAt'> {
+    try {
+      return { ...(JSON.parse(document) as Volume), name };
+    } catch (error) {
+      this.#options.onDamaged?.(name, error);
+      return { name, driver: 'local', anonymous: false, labels: {}, options: {} };
     }
   }
 

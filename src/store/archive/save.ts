@@ -21,7 +21,7 @@ import type { SavedImage } from './types.ts';
 
 /** What saving reads from. */
 export interface SaveSources {
-  readonly images: Pick<ImageStore, 'openLayerTar'>;
+  readonly images: Pick<ImageStore, 'openLayerTar' | 'checkLayer'>;
   readonly leases: LeaseStore;
 }
 
@@ -36,6 +36,8 @@ export async function* saveImages(
   for (const { image } of items) for (const layer of image.layers) layers.set(layer.diffId, layer);
   await using lease = leases.createLease({ label: 'save' });
   for (const diffId of layers.keys()) lease.add({ kind: 'layer', key: diffId });
+  // Later there is no way left to say what is wrong.
+  for (const diffId of layers.keys()) await images.checkLayer(diffId);
   yield* writeTar(listEntries(items, layers, (diffId) => abortable(images.openLayerTar(diffId), signal)));
 }
 

@@ -229,6 +229,40 @@ test('ranges are half-open, unknown blobs are not_found, a lost file is data_los
     await assert.rejects(readAll(content, digest), { code: 'data_loss' });
   }));
 
+test('a blob that was changed on the disk is found out by reading it, and storing it again mends it', () =>
+  withStore(async ({ content, root, reopen }) => {
+    const document = Buffer.from('{"hello":"world"}');
+    const large = randomBytes(200_000);
+    const blobs = [await content.putBlob(document), await content.putBlob(large)].map(({ digest }) => digest);
+    const [small, big] = blobs as [(typeof blobs)[0], (typeof blobs)[0]];
+    const pathOf = (digest: typeof small) => join(root, 'content/blobs/sha256', hexOf(digest));
+    for (const digest of blobs) writeFileSync(pathOf(digest), 'something else');
+    const store = await reopen();
+    const damaged = { code: 'data_loss', message: /its file has other bytes/ };
+    await assert.rejects(store.readBlob(small, 1000), damaged);
+    assert.throws(() => store.readBlobNow(small, 1000), damaged);
+    assert.equal(store.isDamaged(big), false, 'nobody has read it');
+    assert.equal(await store.checkBlob(big), false);
+    for (const digest of blobs) {
+      assert.equal(store.isDamaged(digest), true);
+      assert.equal(store.findBlob(digest), undefined);
+      assert.throws(() => store.getBlobPath(digest), damaged);
+      store.dropFile(digest); // it has a row
+      assert.equal(existsSync(pathOf(digest)), true);
+    }
+    await store.putBlob(document);
+    await using ingest = await store.openIngest('again');
+    await ingest.write(large);
+    await ingest.commit({ digest: big });
+    for (const digest of blobs) assert.equal(await store.checkBlob(digest), true);
+    assert.deepEqual(Buffer.from(store.readBlobNow(small, 1000)), document);
+    rmSync(pathOf(small));
+    assert.equal(store.isDamaged(small), true);
+    assert.throws(() => store.getBlobPath(small), { code: 'data_loss', message: /its file is missing/ });
+    await store.putBlob(document);
+    assert.equal(store.isDamaged(small), false);
+  }));
+
 test('a full disk is resource_exhausted, the ingest stays valid', {
   skip: process.getuid?.() !== 0 && 'needs root',
 }, async () => {

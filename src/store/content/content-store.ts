@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import type { ByteStream } from '#base/bytes/types.ts';
@@ -13,7 +13,7 @@ import {
   isDigest,
 } from '#oci/digest/index.ts';
 import type { Database, Row } from '#store/metadata/index.ts';
-import { blobLost, blobNotFound, DigestMismatchError } from './errors.ts';
+import { blobDamaged, blobLost, blobNotFound, DigestMismatchError } from './errors.ts';
 import { Hasher } from './hasher.ts';
 import { diskError, openIngestFile } from './ingest.ts';
 import type { BlobInfo, ContentStore, Ingest } from './types.ts';
@@ -43,6 +43,8 @@ class ContentFolder implements ContentStore {
   readonly #ingestDir: string;
   readonly #hasher = new Hasher();
   readonly #writing = new Set<string>();
+  /** Blobs that have a row and were found to be something else on the disk. */
+  readonly #damaged = new Set<Digest>();
   /** Blobs whose file has its name already and whose row is not there yet. */
   readonly #publishing = new Map<Digest, number>();
 
@@ -54,11 +56,36 @@ class ContentFolder implements ContentStore {
   }
 
   findBlob(digest: Digest): BlobInfo | undefined {
+    return this.#damaged.has(digest) ? undefined : this.#findRow(digest);
+  }
+
+  #findRow(digest: Digest): BlobInfo | undefined {
     const row = this.#db.get('SELECT digest, size, created_at FROM blobs WHERE digest = ?', digest);
     return row === undefined ? undefined : blobOf(row);
   }
 
+  isDamaged(digest: Digest): boolean {
+    if (this.#findRow(digest) === undefined) return false;
+    if (!existsSync(this.#pathOf(digest))) this.#damaged.add(digest);
+    return this.#damaged.has(digest);
+  }
+
+  async checkBlob(digest: Digest): Promise<boolean> {
+    this.#getBlob(digest);
+    const path = this.#pathOf(digest);
+    try {
+      const { size } = await stat(path);
+      if ((await this.#hasher.hashFile(path, size, algorithmOf(digest))) === digest) return true;
+    } catch (error) {
+      if (!isSystemError(error, 'ENOENT')) throw error;
+    }
+    this.#damaged.add(digest);
+    return false;
+  }
+
   #getBlob(digest: Digest): BlobInfo {
+    if (this.#damaged.has(digest))
+      throw existsSync(this.#pathOf(digest)) ? blobDamaged(digest) : blobLost(digest, undefined);
     const blob = this.findBlob(digest);
     if (blob === undefined) throw blobNotFound(digest);
     return blob;
@@ -71,13 +98,14 @@ class ContentFolder implements ContentStore {
     { durable }: { readonly durable: boolean } = { durable: true },
   ): Promise<BlobInfo> {
     const target = this.#pathOf(blob.digest);
-    if (this.#touch(blob.digest, durable) && existsSync(target)) {
+    if (this.#touch(blob.digest, durable) && existsSync(target) && !this.#damaged.has(blob.digest)) {
       await rm(path, { force: true });
       return this.#getBlob(blob.digest);
     }
     this.#publishing.set(blob.digest, (this.#publishing.get(blob.digest) ?? 0) + 1);
     try {
       await rename(path, target);
+      this.#damaged.delete(blob.digest);
       if (durable) await syncPath(dirname(target));
       const write = durable ? this.#db.run : this.#db.runSoon;
       write(
@@ -126,16 +154,41 @@ class ContentFolder implements ContentStore {
   }
 
   async readBlob(digest: Digest, limitBytes: number): Promise<Uint8Array> {
-    const { sizeBytes } = this.#getBlob(digest);
-    if (sizeBytes > limitBytes) {
-      throw new CodedError(
-        'resource_exhausted',
-        `blob ${digest} of ${sizeBytes} bytes is over ${limitBytes} bytes`,
-      );
-    }
+    this.#checkSize(digest, limitBytes);
     const parts: Uint8Array[] = [];
     for await (const part of this.openBlob(digest)) parts.push(part);
-    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+    const bytes = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+    return this.#verified(digest, bytes);
+  }
+
+  readBlobNow(digest: Digest, limitBytes: number): Uint8Array {
+    this.#checkSize(digest, limitBytes);
+    try {
+      return this.#verified(digest, readFileSync(this.#pathOf(digest)));
+    } catch (error) {
+      throw this.#lost(digest, error);
+    }
+  }
+
+  #checkSize(digest: Digest, limitBytes: number): void {
+    const { sizeBytes } = this.#getBlob(digest);
+    if (sizeBytes <= limitBytes) return;
+    throw new CodedError(
+      'resource_exhausted',
+      `blob ${digest} of ${sizeBytes} bytes is over ${limitBytes} bytes`,
+    );
+  }
+
+  #verified(digest: Digest, bytes: Uint8Array): Uint8Array {
+    if (digestOf(bytes, algorithmOf(digest)) === digest) return bytes;
+    this.#damaged.add(digest);
+    throw blobDamaged(digest);
+  }
+
+  #lost(digest: Digest, error: unknown): unknown {
+    if (!isSystemError(error, 'ENOENT')) return error;
+    this.#damaged.add(digest);
+    return blobLost(digest, error);
   }
 
   async *openBlob(
@@ -150,13 +203,14 @@ class ContentFolder implements ContentStore {
         ...(range?.end === undefined ? {} : { end: range.end - 1 }),
       }) as AsyncIterable<Uint8Array>;
     } catch (error) {
-      throw isSystemError(error, 'ENOENT') ? blobLost(digest, error) : error;
+      throw this.#lost(digest, error);
     }
   }
 
   async putBlob(bytes: Uint8Array, { durable = true }: { durable?: boolean } = {}): Promise<BlobInfo> {
     const digest = digestOf(bytes);
-    if (this.#touch(digest, durable)) return this.#getBlob(digest);
+    const isWhole = existsSync(this.#pathOf(digest)) && !this.#damaged.has(digest);
+    if (isWhole && this.#touch(digest, durable)) return this.#getBlob(digest);
     const path = this.reserveFile();
     try {
       const handle = await open(path, 'wx', 0o600);
@@ -198,7 +252,8 @@ class ContentFolder implements ContentStore {
   }
 
   dropFile(digest: Digest): void {
-    if (this.findBlob(digest) !== undefined || this.#publishing.has(digest)) return;
+    if (this.#findRow(digest) !== undefined || this.#publishing.has(digest)) return;
+    this.#damaged.delete(digest);
     this.#db.afterCommit(() => this.#bury(digest));
   }
 
@@ -227,7 +282,7 @@ class ContentFolder implements ContentStore {
     for (const algorithm of ALGORITHMS) {
       for (const hex of await readdir(join(this.#root, 'blobs', algorithm))) {
         const digest = `${algorithm}:${hex}`;
-        if (!isDigest(digest) || this.findBlob(digest) !== undefined) continue;
+        if (!isDigest(digest) || this.#findRow(digest) !== undefined) continue;
         const found = await stat(this.#pathOf(digest)).catch(() => undefined);
         if (found !== undefined && Date.now() - found.mtimeMs >= minAgeMs) yield digest;
       }

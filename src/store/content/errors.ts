@@ -46,3 +46,20 @@ export function blobLost(digest: Digest, cause: unknown): CodedError {
     },
   });
 }
+
+/** The error of a blob whose file holds other bytes than those its digest names. */
+export function blobDamaged(digest: Digest, cause?: unknown): CodedError {
+  return new CodedError('data_loss', `blob ${digest} is damaged: its file has other bytes`, {
+    cause,
+    subject: { kind: 'blob', name: digest },
+    help: {
+      id: 'content/blob-damaged',
+      cause:
+        'somebody changed files below the data root, or the disk gives back other bytes than were written',
+      fix: [
+        'pull the image again, which replaces them; if it was built here, build it again',
+        'check the disk',
+      ],
+    },
+  });
+}

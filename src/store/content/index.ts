@@ -1,3 +1,3 @@
 export { type ContentStoreOptions, createContentStore } from './content-store.ts';
-export { blobNotFound, DigestMismatchError } from './errors.ts';
+export { blobDamaged, blobNotFound, DigestMismatchError } from './errors.ts';
 export { diskError } from './ingest.ts';

@@ -29,13 +29,23 @@ export interface Ingest extends AsyncDisposable {
 
 /** Blobs by digest under `content/` (an OCI image layout). Nothing reads a blob that has no row. */
 export interface ContentStore {
+  /** A blob that was found damaged is not there until it is stored again. */
   findBlob(digest: Digest): BlobInfo | undefined;
-  /** Path of a blob's file, for child processes. @throws {CodedError} `not_found`. */
+  /** Whether a blob is known to be damaged: its file is gone, or was found to have other bytes since the start. */
+  isDamaged(digest: Digest): boolean;
+  /** Reads a blob's file to the end and tells whether it is what its digest names; remembers when it is not. */
+  checkBlob(digest: Digest): Promise<boolean>;
+  /** Path of a blob's file, for child processes. @throws {CodedError} `not_found`, `data_loss` once it was found damaged. */
   getBlobPath(digest: Digest): string;
-  /** @throws {CodedError} `not_found`. */
+  /** @throws {CodedError} `not_found`, `data_loss` when its file is missing. */
   openBlob(digest: Digest, range?: { readonly start: number; readonly end?: number }): ByteStream;
-  /** Whole blob in memory, for documents. @throws `not_found`, `resource_exhausted` if larger than `limitBytes`. */
+  /**
+   * Whole blob in memory, for documents, checked against its digest.
+   * @throws {CodedError} `not_found`, `data_loss` when it is damaged, `resource_exhausted` if larger than `limitBytes`.
+   */
   readBlob(digest: Digest, limitBytes: number): Promise<Uint8Array>;
+  /** As `readBlob`, at once: for documents of a few kilobytes. */
+  readBlobNow(digest: Digest, limitBytes: number): Uint8Array;
   /**
    * Stores a document we have in memory. Idempotent. `durable: false` leaves the sync to `Durability.settle`, which
    * must come before anything that refers to the blob is acknowledged.

@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { CodedError } from '#base/errors/index.ts';
-import { decodeImageConfig, type ImageConfig, type ImageId } from '#oci/config/index.ts';
+import { CodedError, hasCode } from '#base/errors/index.ts';
+import { CONFIG_LIMIT_BYTES, decodeImageConfig, type ImageConfig, type ImageId } from '#oci/config/index.ts';
 import { type ChainId, chainIdOf, type DiffId, type Digest, isDigest } from '#oci/digest/index.ts';
 import {
   formatCanonical,
@@ -11,7 +10,7 @@ import {
 } from '#oci/reference/index.ts';
 import type { ContentStore } from '#store/content/types.ts';
 import type { Database, Row } from '#store/metadata/index.ts';
-import type { Image, Layer } from './types.ts';
+import type { DamagedImage, Image, Layer } from './types.ts';
 
 const CACHED_IMAGES = 256;
 
@@ -37,8 +36,32 @@ export class ImageReader {
   *list(): Iterable<Image> {
     // Ids first: the caller may change images while it walks.
     for (const row of this.#db.all('SELECT id FROM images')) {
-      const image = this.findById(row['id'] as ImageId);
+      const image = this.#findWhole(row['id'] as ImageId);
       if (image !== undefined) yield image;
+    }
+  }
+
+  *listDamaged(): Iterable<DamagedImage> {
+    for (const row of this.#db.all('SELECT * FROM images')) {
+      const id = row['id'] as ImageId;
+      if (this.#findWhole(id) !== undefined || this.#knownId(id) === undefined) continue;
+      yield {
+        id,
+        sizeBytes: Number(row['size']),
+        createdAt: dateOf(row['created_at']),
+        references: this.listTags(id),
+        repoDigests: this.listRepoDigests(id),
+      };
+    }
+  }
+
+  /** One damaged image must not hide the others. */
+  #findWhole(id: ImageId): Image | undefined {
+    try {
+      return this.findById(id);
+    } catch (error) {
+      if (hasCode(error, 'data_loss')) return undefined;
+      throw error;
     }
   }
 
@@ -168,14 +191,30 @@ export class ImageReader {
 
   #readConfig(id: ImageId): Uint8Array {
     try {
-      return readFileSync(this.#content.getBlobPath(id)); // a few kilobytes
+      return this.#content.readBlobNow(id, CONFIG_LIMIT_BYTES); // a few kilobytes
     } catch (error) {
-      throw new CodedError('data_loss', `image ${id} is damaged: its config is missing`, {
-        cause: error,
-        subject: { kind: 'image', name: id },
-        help: { id: 'image/config-lost', fix: [`slipway rmi -f ${id}`, 'pull or build the image again'] },
-      });
+      throw this.#damaged(id, error);
     }
+  }
+
+  #damaged(id: ImageId, cause: unknown): CodedError {
+    const [name] = [...this.listTags(id), ...this.listRepoDigests(id)].map(formatFamiliar);
+    const isPulled = this.listRepoDigests(id).length > 0;
+    const isLost = cause instanceof CodedError && cause.help?.id === 'content/blob-lost';
+    const state = isLost ? 'its config is missing' : 'its config has other bytes';
+    return new CodedError('data_loss', `image ${name ?? id} is damaged: ${state}`, {
+      cause,
+      subject: { kind: 'image', name: name ?? id },
+      help: {
+        id: 'image/damaged',
+        cause:
+          'somebody changed files below the data root, or the disk gives back other bytes than were written',
+        fix:
+          isPulled && name !== undefined
+            ? [`slipway pull ${name}`]
+            : [`slipway rmi -f ${id}`, 'build it again'],
+      },
+    });
   }
 }
 

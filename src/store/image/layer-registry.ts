@@ -2,10 +2,11 @@ import { rm } from 'node:fs/promises';
 import { SingleFlight } from '#base/async/index.ts';
 import { decompress } from '#base/bytes/index.ts';
 import type { ByteStream, OutputCompression } from '#base/bytes/types.ts';
-import { CodedError } from '#base/errors/index.ts';
+import { CodedError, hasCode } from '#base/errors/index.ts';
 import { type ChainId, type DiffId, type Digest, extendChain } from '#oci/digest/index.ts';
 import { compressionOf, type Descriptor, MEDIA } from '#oci/manifest/index.ts';
 import type { ChangesetDir, Changesets } from '#store/changeset/types.ts';
+import { blobDamaged } from '#store/content/index.ts';
 import type { ContentStore } from '#store/content/types.ts';
 import type { Database, Row } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
@@ -132,9 +133,42 @@ export class LayerRegistry {
     const held = this.#listHeld(diffId);
     const blob = held.find(isPlain) ?? held[0];
     // A layer that came from elsewhere cannot be made again byte for byte: where its bytes are held, they are the tar.
-    if (blob !== undefined)
-      return decompress(this.#content.openBlob(blob.digest), compressionOf(blob.mediaType) ?? 'auto');
+    if (blob !== undefined) return this.#openHeld(diffId, blob);
     return this.#content.verifyStream(this.#changesets.streamChangeset(this.#treeOf(diffId)), diffId);
+  }
+
+  /** What is wrong with a blob that is known to be damaged. */
+  #damageOf(digest: Digest, cause: unknown): unknown {
+    try {
+      this.#content.getBlobPath(digest);
+    } catch (error) {
+      return error;
+    }
+    return blobDamaged(digest, cause);
+  }
+
+  async checkLayer(diffId: DiffId): Promise<void> {
+    const damaged = this.listBlobs(diffId).find(({ digest }) => this.#content.isDamaged(digest));
+    if (damaged === undefined || this.#listHeld(diffId).length > 0) return;
+    try {
+      for await (const _ of this.openTar(diffId));
+    } catch (error) {
+      throw hasCode(error, 'data_loss') ? this.#damageOf(damaged.digest, error) : error;
+    }
+  }
+
+  /** gzip checks itself; of other forms only the hash tells that they are whole. */
+  async *#openHeld(diffId: DiffId, { digest, mediaType }: Descriptor): AsyncGenerator<Uint8Array> {
+    const compression = compressionOf(mediaType) ?? 'auto';
+    const tar = decompress(this.#content.openBlob(digest), compression);
+    try {
+      yield* compression === 'gzip' ? tar : this.#content.verifyStream(tar, diffId);
+    } catch (error) {
+      const isDoubtful = hasCode(error, 'invalid_argument') || hasCode(error, 'data_loss');
+      if (!isDoubtful || this.#content.isDamaged(digest) || (await this.#content.checkBlob(digest)))
+        throw error;
+      throw blobDamaged(digest, error);
+    }
   }
 
   isMadeFromTree(diffId: DiffId, tar: ByteStream): Promise<boolean> {
@@ -179,7 +213,11 @@ export class LayerRegistry {
     } catch (error) {
       blob.fail(error);
       await rm(outPath, { force: true });
-      throw error;
+      // It came from elsewhere and cannot be made again: what is missing is the blob that was held of it.
+      const damaged = this.listBlobs(diffId).find(({ digest }) => this.#content.isDamaged(digest));
+      throw damaged !== undefined && hasCode(error, 'data_loss')
+        ? this.#damageOf(damaged.digest, error)
+        : error;
     }
   }
 

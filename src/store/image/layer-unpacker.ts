@@ -201,7 +201,7 @@ export class LayerUnpacker {
   }
 
   #isHeld(chainId: ChainId, diffId: DiffId): boolean {
-    return this.#snapshots.find(chainId) !== undefined && this.#images.findLayer(diffId) !== undefined;
+    return this.#snapshots.isWhole(chainId) && this.#images.findLayer(diffId) !== undefined;
   }
 }
 

@@ -31,6 +31,9 @@ export interface Image {
   readonly repoDigests: readonly Reference[];
 }
 
+/** What is still known of an image whose config is not what its id names. */
+export type DamagedImage = Pick<Image, 'id' | 'sizeBytes' | 'createdAt' | 'references' | 'repoDigests'>;
+
 /** A compressed form of a layer that is being made: its bytes can be read before it is whole. */
 export interface GrowingBlob {
   /** False once it is whole, or will never be. */
@@ -67,9 +70,15 @@ export type RemovalStep = { readonly untagged: Reference } | { readonly deleted:
 export interface ImageStore {
   /** By reference, by full id or by unique id prefix (with or without `sha256:`). */
   findImage(nameOrId: string): Image | undefined;
-  /** @throws {CodedError} `not_found` with Docker's text `No such image: x:latest`; `invalid_argument` when a prefix is ambiguous. */
+  /**
+   * @throws {CodedError} `not_found` with Docker's text `No such image: x:latest`; `invalid_argument` when a prefix is ambiguous;
+   *   `data_loss` for a damaged image.
+   */
   getImage(nameOrId: string): Image;
+  /** Those that are whole: a damaged one does not hide the others. */
   listImages(): Iterable<Image>;
+  /** Those whose config is gone or has other bytes; `getImage` says so in its error. */
+  listDamagedImages(): Iterable<DamagedImage>;
   /**
    * Adds an image whose layers are all held, durably: layers that were committed without waiting are settled first.
    * Idempotent.
@@ -121,6 +130,11 @@ export interface ImageStore {
       readonly signal?: AbortSignal;
     },
   ): Promise<Descriptor>;
+  /**
+   * Where a form that was held of the layer is known to be damaged: makes sure that its tar can be made from its tree.
+   * @throws {CodedError} `data_loss` naming the damaged blob.
+   */
+  checkLayer(diffId: DiffId): Promise<void>;
   /** The plain tar of a layer, `Layer.tarSizeBytes` long, verified against its diffID while it streams. */
   openLayerTar(diffId: DiffId): ByteStream;
   /**

@@ -1,14 +1,16 @@
-import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError, isDiskFull, isSystemError } from '#base/errors/index.ts';
 import { MNT, spreadDirectories, unmount } from '#base/posix/index.ts';
 import { createDurability, type Database, type Durability, type Row } from '#store/metadata/index.ts';
 import { createCopyDriver } from './copy.ts';
+
 import { type SnapshotDriver, treeOf } from './driver.ts';
+import { explainMissingTree, snapshotNotFound } from './errors.ts';
 import { createOverlayDriver, findOverlayObstacle } from './overlay.ts';
 import { createTrash, type Trash } from './trash.ts';
 import type { ActiveSnapshot, CommittedSnapshot, SnapshotMount, SnapshotStore } from './types.ts';
+import { runUmount } from './umount.ts';
 import { measureTree } from './usage.ts';
 
 /** Committed snapshots from this size on start going to the disk before anyone waits for them. */
@@ -53,13 +55,13 @@ class SnapshotFolder implements SnapshotStore {
 
   #getActiveRow(key: string): Row {
     const row = this.#activeRow(key);
-    if (row === undefined) throw notFound(key);
+    if (row === undefined) throw snapshotNotFound(key);
     return row;
   }
 
   #getNamedRow(name: string): Row {
     const row = this.#namedRow(name);
-    if (row === undefined) throw notFound(name);
+    if (row === undefined) throw snapshotNotFound(name);
     return row;
   }
 
@@ -100,7 +102,7 @@ class SnapshotFolder implements SnapshotStore {
       await this.#driver.createTree(id, this.#stackOf(parentId));
     } catch (error) {
       this.#dropTree(id);
-      throw error;
+      throw this.#explain(error, this.#stackOf(parentId));
     }
     return this.getActive(key);
   }
@@ -128,14 +130,15 @@ class SnapshotFolder implements SnapshotStore {
   mountAt(key: string, target: string, { volatile = false }: { volatile?: boolean } = {}): void {
     const row = this.#getActiveRow(key);
     mkdirSync(target, { recursive: true, mode: 0o700 });
-    this.#driver.mountActive(idOf(row), this.#stackOf(parentOf(row)), target, { volatile });
+    const stack = this.#stackOf(parentOf(row));
+    this.#explaining(stack, () => this.#driver.mountActive(idOf(row), stack, target, { volatile }));
     this.#mounts.set(target, idOf(row));
   }
 
   mountViewAt(name: string | undefined, target: string): void {
     const stack = name === undefined ? [] : this.#stackOf(idOf(this.#getNamedRow(name)));
     mkdirSync(target, { recursive: true, mode: 0o700 });
-    this.#driver.mountView(stack, target);
+    this.#explaining(stack, () => this.#driver.mountView(stack, target));
   }
 
   unmount(target: string): void {
@@ -191,8 +194,29 @@ class SnapshotFolder implements SnapshotStore {
     const row = this.#namedRow(name);
     if (row === undefined) return undefined;
     this.#db.runSoon('UPDATE snapshots SET created_at = ? WHERE id = ?', Date.now(), idOf(row)); // gc's grace starts anew
+    if (!existsSync(treeOf(this.#root, idOf(row)))) this.#replaceTree(idOf(row), activeId);
     this.#dropTree(activeId);
     return this.#committedOf(name, row);
+  }
+
+  /** The tree of a committed snapshot is gone: the same one that was just made takes its place. */
+  #replaceTree(id: number, activeId: number): void {
+    this.#driver.sealTree(activeId);
+    this.#trash.throwAway(`${this.#root}/${id}`);
+    renameSync(`${this.#root}/${activeId}`, `${this.#root}/${id}`);
+    this.#db.runSoon('UPDATE snapshots SET unsynced_boot = ? WHERE id = ?', this.#durability.bootId, id);
+  }
+
+  #explaining(stack: readonly number[], use: () => void): void {
+    try {
+      use();
+    } catch (error) {
+      throw this.#explain(error, stack);
+    }
+  }
+
+  #explain(error: unknown, stack: readonly number[]): unknown {
+    return explainMissingTree(error, { root: this.#root, stack, nameOf: (id) => this.#nameOf(id) });
   }
 
   #rebase(id: number, parent: string): void {
@@ -306,6 +330,11 @@ class SnapshotFolder implements SnapshotStore {
     this.#mounts.delete(target);
   }
 
+  isWhole(name: string): boolean {
+    const found = this.find(name);
+    return found !== undefined && existsSync(found.dir);
+  }
+
   find(name: string): CommittedSnapshot | undefined {
     const row = this.#namedRow(name);
     return row === undefined ? undefined : this.#committedOf(name, row);
@@ -335,9 +364,8 @@ class SnapshotFolder implements SnapshotStore {
   }
 
   #namedRow(name: string): Row | undefined {
-    const sql =
-      'SELECT snapshots.* FROM snapshot_names JOIN snapshots ON snapshots.id = snapshot_id WHERE name = ?';
-    return this.#db.get(sql, name);
+    const from = 'snapshot_names JOIN snapshots ON snapshots.id = snapshot_id';
+    return this.#db.get(`SELECT snapshots.* FROM ${from} WHERE name = ?`, name);
   }
 }
 
@@ -363,37 +391,10 @@ function openDriver({ root, db, driver }: SnapshotStoreOptions): SnapshotDriver 
   return name === 'copy' ? createCopyDriver(root) : createOverlayDriver(root);
 }
 
-/** umount(8): the kernel syncs the file system below a writable overlay, which can take seconds. */
-function runUmount(target: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('umount', ['--', target], { stdio: ['ignore', 'ignore', 'pipe'] });
-    let text = '';
-    child.stderr.on('data', (chunk: Buffer) => {
-      text += chunk.toString('utf8');
-    });
-    child.on('error', reject);
-    child.on('close', (code) => {
-      try {
-        const isDone = code === 0 || /not mounted|no mount point|not found/.test(text);
-        if (!isDone) unmount(target, MNT.NOFOLLOW | MNT.DETACH);
-        resolve();
-      } catch (error) {
-        reject(error instanceof Error ? error : new Error(text));
-      }
-    });
-  });
-}
-
 function idOf(row: Row): number {
   return Number(row['id']);
 }
 
 function parentOf(row: Row): number | undefined {
   return row['parent_id'] === null ? undefined : Number(row['parent_id']);
-}
-
-function notFound(name: string): CodedError {
-  return new CodedError('not_found', `snapshot "${name}" does not exist`, {
-    subject: { kind: 'snapshot', name },
-  });
 }

@@ -151,6 +151,25 @@ export function testSnapshotStore(driver: 'overlay' | 'copy'): void {
     await assert.rejects(bench.store.remove('sha256:chain'), { code: 'failed_precondition' });
   });
 
+  contract(
+    'a tree that somebody removed is told by name, and made again by the next commit',
+    async (bench) => {
+      const lost = await layer(bench, 'base', undefined, (root) => writeFileSync(join(root, 'a'), 'base'));
+      await layer(bench, 'child', 'base', (root) => writeFileSync(join(root, 'b'), 'child'));
+      assert.equal(bench.store.isWhole('base'), true);
+      rmSync(lost.dir, { recursive: true });
+      assert.equal(bench.store.isWhole('base'), false);
+      assert.throws(() => bench.view('base', () => undefined), {
+        code: 'data_loss',
+        message: /^layer base is damaged: its folder "snapshots\/\d+" is missing$/,
+      });
+      await layer(bench, 'base', undefined, (root) => writeFileSync(join(root, 'a'), 'base'));
+      assert.equal(bench.store.isWhole('base'), true);
+      for (const name of ['base', 'child'])
+        bench.view(name, (root) => assert.equal(readFileSync(join(root, 'a'), 'utf8'), 'base'));
+    },
+  );
+
   contract('usage counts what changed, hard links once', async (bench) => {
     await layer(bench, 'base', undefined, (root) => writeFileSync(join(root, 'big'), Buffer.alloc(100_000)));
     await bench.store.prepare('key', 'base');

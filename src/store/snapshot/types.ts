@@ -65,6 +65,8 @@ export interface SnapshotStore {
   /** Gives a committed snapshot its final name (its chain ID); the old name goes on working until released. */
   addName(name: SnapshotName, alias: SnapshotName): void;
   find(name: SnapshotName): CommittedSnapshot | undefined;
+  /** Whether a committed snapshot is here with its tree: a tree that somebody removed is made again by the next `commit`. */
+  isWhole(name: string): boolean;
   /** Directories of the stack that ends in `name`, topmost first. */
   listDirs(name: SnapshotName): readonly string[];
   /**

@@ -1,6 +1,7 @@
-import type { Stats } from 'node:fs';
+import type { Dir, Stats } from 'node:fs';
 import { lstat, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isSystemError } from '#base/errors/index.ts';
 
 /** Bytes of regular files and number of inodes below a directory. */
 export interface TreeUsage {
@@ -18,7 +19,9 @@ export async function measureTree(dir: string, against?: string): Promise<TreeUs
   let inodes = 0;
   const pending = [''];
   for (let path = pending.pop(); path !== undefined; path = pending.pop()) {
-    for await (const entry of await opendir(join(dir, path), { bufferSize: 256 })) {
+    const directory = await openPresent(join(dir, path));
+    if (directory === undefined) continue;
+    for await (const entry of directory) {
       const below = join(path, entry.name);
       if (entry.isDirectory()) pending.push(below);
       const found = await lstat(join(dir, below)).catch(() => undefined);
@@ -33,6 +36,16 @@ export async function measureTree(dir: string, against?: string): Promise<TreeUs
     }
   }
   return { sizeBytes, inodes };
+}
+
+/** A directory that is gone, meanwhile or for good, holds nothing. */
+async function openPresent(path: string): Promise<Dir | undefined> {
+  try {
+    return await opendir(path, { bufferSize: 256 });
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT') || isSystemError(error, 'ENOTDIR')) return undefined;
+    throw error;
+  }
 }
 
 async function isSame(path: string, found: Stats): Promise<boolean> {

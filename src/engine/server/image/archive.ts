@@ -1,3 +1,4 @@
+import type { ByteStream } from '#base/bytes/types.ts';
 import { CodedError } from '#base/errors/index.ts';
 import { formatFamiliar, parseReference, type Reference, withDefaultTag } from '#oci/reference/index.ts';
 import type { SavedImage } from '#store/archive/types.ts';
@@ -16,11 +17,8 @@ export async function saveImages(
 ): Promise<void> {
   if (names.length === 0) throw new CodedError('invalid_argument', 'no image was named to be saved');
   const saved = names.flatMap((name) => findSaved(backend, name));
-  await context.sendStream(
-    200,
-    { 'Content-Type': 'application/x-tar' },
-    backend.archives.saveImages(saved, context.signal),
-  );
+  const tar = await startStream(backend.archives.saveImages(saved, context.signal));
+  await context.sendStream(200, { 'Content-Type': 'application/x-tar' }, tar);
   for (const { image, references } of saved) {
     const name = references[0] === undefined ? image.id : formatFamiliar(references[0]);
     backend.events.publish({
@@ -30,6 +28,20 @@ export async function saveImages(
       attributes: eventAttributes(image, name),
     });
   }
+}
+
+/** A stream whose first bytes are there: what fails before them is answered as an error. */
+async function startStream(stream: ByteStream): Promise<ByteStream> {
+  const reader = stream[Symbol.asyncIterator]();
+  const first = await reader.next();
+  return (async function* () {
+    try {
+      if (!first.done) yield first.value;
+      for (let next = await reader.next(); !next.done; next = await reader.next()) yield next.value;
+    } finally {
+      await reader.return?.();
+    }
+  })();
 }
 
 /** What a name stands for: without a tag, every tag of its repository. */

@@ -16,7 +16,10 @@ export interface SearchHit {
 
 /** What the image routes need. */
 export interface ImageBackend {
-  readonly images: Pick<ImageStore, 'findImage' | 'getImage' | 'listImages' | 'tagImage' | 'removeImage'>;
+  readonly images: Pick<
+    ImageStore,
+    'findImage' | 'getImage' | 'listImages' | 'listDamagedImages' | 'tagImage' | 'removeImage'
+  >;
   readonly transfer: Pick<ImageTransfer, 'pullImage' | 'pushImage' | 'listRemoteTags'>;
   readonly archives: Pick<Archives, 'saveImages' | 'loadImages' | 'importImage'>;
   readonly events: EventPublisher;

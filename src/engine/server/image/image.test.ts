@@ -55,6 +55,7 @@ const IMAGES = [base, named, nameless];
 const backend = {
   images: {
     listImages: () => IMAGES,
+    listDamagedImages: () => [],
     getImage: (name: string) =>
       IMAGES.find(
         (one) =>

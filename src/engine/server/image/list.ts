@@ -3,7 +3,7 @@ import { type Filters, parseMoment } from '#engine/protocol/index.ts';
 import type { ImageId } from '#oci/config/index.ts';
 import type { DiffId } from '#oci/digest/index.ts';
 import { familiarName, formatFamiliar, type Reference } from '#oci/reference/index.ts';
-import type { Image } from '#store/image/types.ts';
+import type { DamagedImage, Image } from '#store/image/types.ts';
 import type { RequestContext } from '../core/index.ts';
 import type { ImageBackend } from './backend.ts';
 import { matchesGlob } from './glob.ts';
@@ -74,9 +74,10 @@ export function summarizeImages(backend: ImageBackend, options: ListOptions): re
   const parents = new Set(images.flatMap(({ parentId }) => parentId ?? []));
   const passes = compileFilters(backend, options.filters, parents);
   const shared = options.sharedSize ? sharedSizes(images) : undefined;
-  return images
-    .filter((image) => (options.all || !isIntermediate(image, parents)) && passes(image))
-    .sort((a, b) => timeOf(b) - timeOf(a))
+  const whole = images.filter((image) => (options.all || !isIntermediate(image, parents)) && passes(image));
+  const listed: readonly (Image | DamagedImage)[] = [...whole, ...listDamaged(backend, options.filters)];
+  return listed
+    .toSorted((a, b) => timeOf(b) - timeOf(a))
     .map((image) => ({
       ...summarize(image, options.filters),
       SharedSize: shared?.get(image.id) ?? -1,
@@ -84,17 +85,32 @@ export function summarizeImages(backend: ImageBackend, options: ListOptions): re
     }));
 }
 
-function summarize(image: Image, filters: Filters): Omit<ImageSummary, 'SharedSize' | 'Containers'> {
+/** Damaged images are shown too, so that they can be pulled again or removed; most filters ask for what is not known of them. */
+function listDamaged(backend: ImageBackend, filters: Filters): readonly DamagedImage[] {
+  if ([...filters.keys()].some((key) => key !== 'reference')) return [];
+  return [...backend.images.listDamagedImages()].filter(
+    ({ references, repoDigests }) =>
+      !filters.has('reference') ||
+      [...references, ...repoDigests].some((name) =>
+        filters.some('reference', (glob) => matchesReference(glob, name)),
+      ),
+  );
+}
+
+function summarize(
+  image: Image | DamagedImage,
+  filters: Filters,
+): Omit<ImageSummary, 'SharedSize' | 'Containers'> {
   const shown = (reference: Reference): boolean =>
     filters.some('reference', (glob) => matchesReference(glob, reference));
   return {
     Id: image.id,
-    ParentId: image.parentId ?? '',
+    ParentId: 'parentId' in image ? (image.parentId ?? '') : '',
     RepoTags: image.references.filter(shown).map(formatFamiliar),
     RepoDigests: image.repoDigests.filter(shown).map(formatFamiliar),
     Created: Math.floor(timeOf(image) / 1000),
     Size: image.sizeBytes,
-    Labels: image.config.config?.Labels ?? null,
+    Labels: 'config' in image ? (image.config.config?.Labels ?? null) : null,
   };
 }
 
@@ -161,7 +177,7 @@ function matchesReference(glob: string, reference: Reference): boolean {
   return matchesGlob(glob, formatFamiliar(reference)) || matchesGlob(glob, familiarName(reference));
 }
 
-function timeOf(image: Image): number {
+function timeOf(image: Pick<Image, 'createdAt'>): number {
   return image.createdAt?.getTime() ?? 0;
 }
 
