@@ -7,6 +7,7 @@ export function firstTexts(job: Job, { tree, small }: ArrivedContext, dockerfile
   const known = new Map(
     small === undefined ? [] : listFirstTexts(dockerfile).map((path, i) => [path, small.texts[i]]),
   );
+  if (small !== undefined) closeLater(job, small.tree);
   let opened: Promise<number> | undefined;
   const disk = (): Promise<number> => {
     if (opened === undefined) {
@@ -32,10 +33,16 @@ export async function openContextTree(
   arrived: ArrivedContext,
   ignore: { readonly file: string; readonly text: string } | undefined,
 ): Promise<TreeResult> {
-  const tree = await job.files.call('openTree', {
-    ...arrived.tree,
-    ...(ignore === undefined ? {} : { ignore }),
-  });
-  job.defer(() => job.files.call('closeTree', tree));
+  const plain = ignore === undefined ? arrived.small?.tree : undefined;
+  const spec = { ...arrived.tree, ...(ignore === undefined ? {} : { ignore }) };
+  const tree = plain ?? (await job.files.call('openTree', spec));
+  if (plain === undefined) closeLater(job, tree);
   return { kind: 'tree', id: `context ${job.id}`, tree, isContext: true, isDownload: false };
+}
+
+/** Closes a tree when the job ends. Nothing waits for that: the thread keeps the order of what it is asked. */
+function closeLater(job: Job, tree: number): void {
+  job.defer(() => {
+    job.files.call('closeTree', tree).catch(() => undefined);
+  });
 }

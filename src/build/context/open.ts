@@ -40,6 +40,8 @@ export interface SmallCall {
 /** What one turn to the thread has found out about a small context. */
 export interface SmallContext {
   readonly indexDigest: Digest;
+  /** Handle of the open tree, with nothing hidden. */
+  readonly tree: number;
   /** In the order they were asked for; `undefined` where there is no such file. */
   readonly texts: readonly ({ readonly path: string; readonly text: string } | undefined)[];
 }

@@ -196,9 +196,10 @@ export class FileSession {
     const tree = this.openTree({ kind: 'index', root, indexPath });
     try {
       const found = texts.map((path) => this.readText({ tree, path, limitBytes: archive.byteLength }));
-      return { indexDigest: digestOf(index), texts: found };
-    } finally {
+      return { indexDigest: digestOf(index), texts: found, tree };
+    } catch (error) {
       this.closeTree(tree);
+      throw error;
     }
   }
 
