@@ -1,4 +1,5 @@
-import '@mantine/core/styles.css';
+// In a layer of its own: our rules come first whatever the order of the sheets.
+import '@mantine/core/styles.layer.css';
 import './page.css';
 import { createTheme, MantineProvider } from '@mantine/core';
 import { QueryClientProvider } from '@tanstack/react-query';
