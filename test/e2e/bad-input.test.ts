@@ -70,7 +70,7 @@ const BUILDS: readonly BadInput[] = [
   },
   {
     args: [],
-    context: { Dockerfile: 'FROM Box:V1:x\n' },
+    context: { Dockerfile: 'FROM box:V1:x\n' },
     says: ['error[ref/invalid]: invalid reference format', 'line 1 of the Dockerfile: "V1:x" is no tag'],
   },
   {
