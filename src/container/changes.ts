@@ -31,7 +31,8 @@ export async function listChanges(
     const before = source.against === undefined ? [] : [openTree(source.against)];
     const isBelow = (path: string): Promise<boolean> => Promise.resolve(existsBelow(before, path));
     try {
-      return await listCopiedChanges(changesets, source, { stubs: new Set(stubs), isBelow });
+      const copied = await listCopiedChanges(changesets, source, { stubs: new Set(stubs), isBelow });
+      return copied.filter((change) => !isStubParent(change, copied, stubs));
     } finally {
       for (const tree of before) closeSync(tree);
     }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { lstatSync, rmdirSync, unlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { findXattr } from '#base/posix/index.ts';
 import type { ContainerConfig, ImageConfig, ImageId } from '#oci/config/index.ts';
 import { extendChain } from '#oci/digest/index.ts';
 import { encodeDocument } from '#oci/manifest/index.ts';
@@ -9,6 +10,7 @@ import { formatFamiliar } from '#oci/reference/index.ts';
 import { resolveInRoot } from '#runtime/spec/index.ts';
 import type { LayerFacts } from '#store/changeset/types.ts';
 import type { Image } from '#store/image/types.ts';
+import type { ActiveSnapshot } from '#store/snapshot/types.ts';
 import { type Context, publish, snapshotKey } from './context.ts';
 import { changesetOf } from './copied-changes.ts';
 import type { CommitRequest, ContainerRecord } from './types.ts';
@@ -107,6 +109,7 @@ async function copyLayer(
       lowerDirs: target.lowerDirs,
     });
     dropStubs(target.upperDir, record.stubs);
+    dropUntouched(target, record.stubs);
     const facts = await changesets.describeChangeset(changesetOf(snapshots, target), { indexPath });
     if (facts.entries === 0) {
       await snapshots.remove(key);
@@ -148,5 +151,28 @@ function dropStubs(root: string, stubs: readonly string[]): void {
     } catch {
       // It holds something by now.
     }
+  }
+}
+
+/** A directory that is in the changes only because mount points were made in it has not changed. */
+function dropUntouched({ upperDir, lowerDirs }: ActiveSnapshot, stubs: readonly string[]): void {
+  const parents = [...new Set(stubs.map((stub) => dirname(stub)))].filter((dir) => dir !== '/');
+  for (const dir of parents.sort((a, b) => b.length - a.length)) {
+    const path = join(upperDir, dir);
+    const own = directoryAt(upperDir, dir);
+    if (own === undefined || readdirSync(path).length > 0) continue;
+    const below = lowerDirs.map((lower) => directoryAt(lower, dir)).find((stat) => stat !== undefined);
+    const isSame = below?.mode === own.mode && below.uid === own.uid && below.gid === own.gid;
+    if (isSame && findXattr(path, 'trusted.overlay.opaque') === undefined) rmdirSync(path);
+  }
+}
+
+/** What is at a path that no link leads elsewhere. */
+function directoryAt(root: string, dir: string): Stats | undefined {
+  try {
+    const { inRoot, stat } = resolveInRoot(root, dir);
+    return inRoot === dir && stat?.isDirectory() === true ? stat : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '#base/errors/index.ts';
+import { hostPlatform, parsePlatform } from '#oci/platform/index.ts';
 import { capabilitiesFor, resolveInRoot } from '#runtime/spec/index.ts';
 import type { Image } from '#store/image/types.ts';
 import { parseSecurity } from './bundle.ts';
@@ -96,6 +97,7 @@ export async function createContainer(
 
 function checkPlatform(image: Image, name: string, wanted: string | undefined): void {
   if (!wanted) return;
+  parsePlatform(wanted, hostPlatform());
   const [os = '', architecture] = wanted.split('/');
   const matches =
     (os === image.config.os || os === image.config.architecture) &&

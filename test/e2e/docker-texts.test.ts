@@ -97,6 +97,13 @@ test('diff, commit and export know a container’s changes with every storage dr
       async (daemon) => {
         const { archive } = makeImageArchive({ tags: ['box:1'], files: { 'root/old': 'old\n' } });
         daemon.dockerOk(['load'], { input: archive });
+        daemon.dockerOk(['run', '--name', 'none', 'box:1', 'true']);
+        assert.equal(daemon.dockerOk(['diff', 'none']), '', driver);
+        if (driver === 'overlay2') {
+          daemon.dockerOk(['commit', 'none', 'same:1']);
+          const layers = daemon.dockerOk(['image', 'inspect', '-f', '{{len .RootFS.Layers}}', 'same:1']);
+          assert.equal(layers, '1', 'nothing changed: no layer');
+        }
         daemon.dockerOk(['run', '--name', 'one', 'box:1', 'sh', '-c', script]);
         assert.deepEqual(
           daemon.dockerOk(['diff', 'one']).split('\n').sort(),
