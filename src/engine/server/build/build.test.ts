@@ -178,7 +178,13 @@ test('every parameter of the API reaches the builder', async () => {
 
 test('what names the image is a message of its own, however many texts wait', async () => {
   const build: Build = async (_, listener) => {
-    const texts = ['a\n', 'b\n', 'c\n', 'Successfully built 0123456789ab\n', 'Successfully tagged demo:latest\n'];
+    const texts = [
+      'a\n',
+      'b\n',
+      'c\n',
+      'Successfully built 0123456789ab\n',
+      'Successfully tagged demo:latest\n',
+    ];
     for (const text of texts) listener.onOutput(text);
   };
   await withEngine(build, async (post) => {
