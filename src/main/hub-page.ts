@@ -66,7 +66,7 @@ export function mountHubPage(options: HubPageOptions): () => Promise<void> {
   const tags = new TagCatalog({
     db: options.tables,
     describe: (repository, digest) => images.summarize(repository, digest),
-    pendingPulls: (repository) => catalog.pendingPulls(repository),
+    pendingPull: (repository, tag, digest) => catalog.pendingPull(repository, tag, digest),
   });
   const removeTags = async (
     repository: string,
@@ -172,7 +172,10 @@ async function observe(
 ): Promise<void> {
   switch (event.kind) {
     case 'pull':
-      catalog.countPull(event.repository, isDigest(event.reference) ? undefined : event.reference);
+      catalog.countPull(
+        event.repository,
+        isDigest(event.reference) ? { digest: event.digest } : { tag: event.reference },
+      );
       return;
     case 'push':
       await catalog.ensure(event.repository, event.subject);

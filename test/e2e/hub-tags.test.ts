@@ -9,6 +9,8 @@ import { ADMIN, startHub, type TestHub } from '../support/hub.ts';
 import { HubPusher } from '../support/hub-push.ts';
 
 const PASSWORD = 'a long password';
+/** Pulls are written in batches. */
+const WRITTEN_MS = 2500;
 const skip = NEEDS_BUSYBOX;
 let hub: TestHub;
 let pusher: HubPusher;
@@ -30,14 +32,17 @@ const ask = async (method: string, path: string, body?: object, status = 200) =>
 };
 const push = (repository: string, tag: string, text = tag) =>
   pusher.pushImage(repository, tag, { layers: [makeRootfsTar({ 'etc/which': text })] });
-/** A PUT of a manifest that is there under another tag: what a client does last when it pushes. */
-const retag = async (repository: string, from: string, to: string) => {
+/** Headers that may pull from and push to a repository. */
+const authorized = async (repository: string): Promise<{ readonly authorization: string }> => {
   const basic = `Basic ${Buffer.from(`cynthia:${PASSWORD}`).toString('base64')}`;
   const scope = encodeURIComponent(`repository:${repository}:pull,push`);
-  const { token } = (
-    await hub.api('GET', `/token?service=slipway-hub&scope=${scope}`, { headers: { authorization: basic } })
-  ).body;
-  const headers = { authorization: `Bearer ${token}` };
+  const headers = { authorization: basic };
+  const { token } = (await hub.api('GET', `/token?service=slipway-hub&scope=${scope}`, { headers })).body;
+  return { authorization: `Bearer ${token}` };
+};
+/** A PUT of a manifest that is there under another tag: what a client does last when it pushes. */
+const retag = async (repository: string, from: string, to: string) => {
+  const headers = await authorized(repository);
   const manifest = await fetch(`${hub.url}/v2/${repository}/manifests/${from}`, { headers });
   const answer = await fetch(`${hub.url}/v2/${repository}/manifests/${to}`, {
     method: 'PUT',
@@ -95,6 +100,24 @@ test('what the list shows follows a push that moves a tag and a platform that co
   // The list follows a moment after the push was acknowledged.
   for (let i = 0; i < 50 && (await platforms()) < 2; i++) await sleep(20);
   assert.equal(await platforms(), 2);
+});
+
+test('a pull by digest, as clients do it, is one of the tags that have the digest', { skip }, async () => {
+  const { digest } = await push('cynthia/pulled', 'v1');
+  await push('cynthia/pulled', 'other');
+  const headers = await authorized('cynthia/pulled');
+  const pulled = await fetch(`${hub.url}/v2/cynthia/pulled/manifests/${digest}`, { headers });
+  assert.equal(pulled.status, 200);
+  await pulled.arrayBuffer();
+  const times = async (): Promise<readonly (number | null)[]> =>
+    (await ask('GET', '/api/tags/cynthia/pulled?sort=name')).tags.map(
+      (tag: { pulledAt: number }) => tag.pulledAt,
+    );
+  const [other, v1] = await times();
+  assert.equal(other, null);
+  assert.ok(Number(v1) > Date.now() - 60_000);
+  await sleep(WRITTEN_MS);
+  assert.deepEqual(await times(), [null, v1], 'the same when it is written');
 });
 
 test('bulk deletion says beforehand what goes and what that frees', { skip }, async () => {

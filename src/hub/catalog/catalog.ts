@@ -31,11 +31,20 @@ export interface CatalogOptions {
   readonly publicByDefault: boolean;
 }
 
+/** What a client asked for. */
+export type Pulled = { readonly tag: string } | { readonly digest: string };
+
+interface UncountedPulls {
+  count: number;
+  readonly tags: Map<string, number>;
+  readonly digests: Map<string, number>;
+}
+
 /** Repositories as people see them: what they are for, who may see them, how often they are pulled. */
 export class Catalog {
   readonly #db: SqlDatabase<CatalogTables & RegistryTables>;
   readonly #options: CatalogOptions;
-  readonly #pulls = new Map<string, { count: number; readonly tags: Map<string, number> }>();
+  readonly #pulls = new Map<string, UncountedPulls>();
   #flush: NodeJS.Timeout | undefined;
 
   constructor(db: SqlDatabase<unknown>, options: CatalogOptions) {
@@ -218,17 +227,20 @@ export class Catalog {
   }
 
   /** Counts a pull; written in batches, so that pulling costs no write. */
-  countPull(repository: string, tag: string | undefined): void {
-    const entry = this.#pulls.get(repository) ?? { count: 0, tags: new Map<string, number>() };
+  countPull(repository: string, pulled: Pulled): void {
+    const entry = this.#pulls.get(repository) ?? { count: 0, tags: new Map(), digests: new Map() };
     entry.count++;
-    if (tag !== undefined) entry.tags.set(tag, Date.now());
+    if ('tag' in pulled) entry.tags.set(pulled.tag, Date.now());
+    else entry.digests.set(pulled.digest, Date.now());
     this.#pulls.set(repository, entry);
     this.#flush ??= setTimeout(() => void this.flush().catch(() => {}), FLUSH_MS).unref();
   }
 
-  /** Times of pulls that are not written yet, by tag. */
-  pendingPulls(repository: string): ReadonlyMap<string, number> {
-    return this.#pulls.get(repository)?.tags ?? new Map();
+  /** When a tag was last pulled, by its name or by the digest it has, if that is not written yet. */
+  pendingPull(repository: string, tag: string, digest: string): number | undefined {
+    const entry = this.#pulls.get(repository);
+    const [byName, byDigest] = [entry?.tags.get(tag), entry?.digests.get(digest)];
+    return byName === undefined || byDigest === undefined ? (byName ?? byDigest) : Math.max(byName, byDigest);
   }
 
   async hasStar(repository: string, accountId: number): Promise<boolean> {
@@ -269,6 +281,22 @@ export class Catalog {
     return Number(row?.count ?? 0);
   }
 
+  /** The tags that were pulled: clients ask for what a tag is and then pull that digest. */
+  async #tagsOf(repository: string, { tags, digests }: UncountedPulls): Promise<ReadonlyMap<string, number>> {
+    if (digests.size === 0) return tags;
+    const rows = await this.#db.read
+      .selectFrom('tags')
+      .innerJoin('repositories', 'repositories.id', 'tags.repository_id')
+      .select(['tags.name', 'tags.digest'])
+      .where('repositories.name', '=', repository)
+      .where('tags.digest', 'in', [...digests.keys()])
+      .execute();
+    const times = new Map(tags);
+    for (const { name, digest } of rows)
+      times.set(name, Math.max(times.get(name) ?? 0, digests.get(digest) ?? 0));
+    return times;
+  }
+
   /** Writes the pulls counted so far. */
   async flush(): Promise<void> {
     clearTimeout(this.#flush);
@@ -283,7 +311,7 @@ export class Catalog {
           .set((set) => ({ pulls: set('pulls', '+', entry.count) }))
           .where('name', '=', name)
           .execute();
-        for (const [tag, pulledAt] of entry.tags) {
+        for (const [tag, pulledAt] of await this.#tagsOf(name, entry)) {
           await transaction
             .insertInto('tag_pulls')
             .values({ repository: name, tag, pulled_at: pulledAt })

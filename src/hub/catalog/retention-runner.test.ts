@@ -37,7 +37,7 @@ async function withRunner(
     tags: new TagCatalog({
       db,
       describe: () => Promise.resolve({ platforms: [], sizeBytes: 0 }),
-      pendingPulls: () => new Map(),
+      pendingPull: () => undefined,
     }),
     metadata,
     removeTags: async (...args) => {

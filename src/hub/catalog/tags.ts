@@ -27,8 +27,8 @@ export interface TagSources {
   readonly db: SqlDatabase<unknown>;
   /** Reads a manifest and its config. @throws {CodedError} `not_found`. */
   describe(repository: string, digest: Digest): Promise<ManifestFacts>;
-  /** Times of pulls that are in no row yet. */
-  pendingPulls(repository: string): ReadonlyMap<string, number>;
+  /** When a tag was last pulled, if no row says so yet. */
+  pendingPull(repository: string, tag: string, digest: string): number | undefined;
 }
 
 /** A page of tags to be listed. */
@@ -74,7 +74,6 @@ export class TagCatalog {
     const shown = rows.slice(0, limit);
     const missing = shown.filter((row) => row.platforms === null).map((row) => row.digest as Digest);
     const made = await this.#makeFacts(repository, id, missing);
-    const pending = this.#sources.pendingPulls(repository);
     const signed = await this.#findSigned(
       id,
       shown.map((row) => row.digest),
@@ -88,7 +87,7 @@ export class TagCatalog {
         ...facts,
         pushedAt: row.updated_at,
         pushedBy: row.updated_by,
-        pulledAt: pending.get(row.name) ?? row.pulled_at,
+        pulledAt: this.#sources.pendingPull(repository, row.name, row.digest) ?? row.pulled_at,
         isImmutable: isFixed(rules, row.name),
         isSigned: signed.has(row.digest),
       };
@@ -110,14 +109,13 @@ export class TagCatalog {
       .leftJoin('tag_pulls', (join) =>
         join.onRef('tag_pulls.tag', '=', 'tags.name').on('tag_pulls.repository', '=', repository),
       )
-      .select(['tags.name', 'tags.updated_at', 'tag_pulls.pulled_at'])
+      .select(['tags.name', 'tags.digest', 'tags.updated_at', 'tag_pulls.pulled_at'])
       .where('tags.repository_id', '=', id)
       .execute();
-    const pending = this.#sources.pendingPulls(repository);
     return rows.map((row) => ({
       name: row.name,
       pushedAt: row.updated_at,
-      pulledAt: pending.get(row.name) ?? row.pulled_at,
+      pulledAt: this.#sources.pendingPull(repository, row.name, row.digest) ?? row.pulled_at,
     }));
   }
 

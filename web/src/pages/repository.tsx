@@ -87,7 +87,11 @@ function Repository({
         {detail.pushedAt === null ? 'Never pushed' : `Last pushed ${formatAgo(detail.pushedAt)}`} ·{' '}
         {formatBytes(detail.sizeBytes)} · {plural(detail.tags, 'tag')} · {plural(detail.pulls, 'pull')}
       </Text>
-      <Tabs value={tab} onChange={open} keepMounted={false}>
+      <Tabs
+        value={tab === 'settings' && !detail.rights.includes('admin') ? 'general' : tab}
+        onChange={open}
+        keepMounted={false}
+      >
         <Tabs.List mb="md">
           <Tabs.Tab value="general">General</Tabs.Tab>
           <Tabs.Tab value="tags">Tags</Tabs.Tab>
