@@ -65,7 +65,7 @@ ENGINE_PACKAGES=(runc=runc nftables=nft libnftables1=/usr/lib/*/libnftables.so.1
 # What a base image is made with.
 BASE_PACKAGES=(mmdebstrap=mmdebstrap busybox-static=/bin/busybox debian-archive-keyring=/usr/share/keyrings/debian-archive-keyring.gpg)
 # Real clients and peers that the tests talk to.
-TEST_PACKAGES=(docker.io=docker skopeo=skopeo buildah=buildah docker-registry=docker-registry chromium=chromium iproute2=ip strace=strace)
+TEST_PACKAGES=(docker.io=docker skopeo=skopeo buildah=buildah docker-registry=docker-registry chromium=chromium iproute2=ip openssl=openssl strace=strace)
 
 ensure_machine() {
   local groups=("${ENGINE_PACKAGES[@]}" "$@")

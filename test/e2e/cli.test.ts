@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { makeImageArchive, NEEDS_BUSYBOX } from '../support/busybox.ts';
 import {
   type CommandResult,
-  NEEDS_DOCKER_CLI,
   NEEDS_ENGINE,
+  NEEDS_RECENT_DOCKER_CLI,
   type TestDaemon,
   withDaemon,
 } from '../support/daemon.ts';
@@ -46,7 +46,7 @@ function ok(result: CommandResult): string {
 
 test(
   'lists, templates, documents and exit codes are those of the docker CLI',
-  { skip: NEEDS_DOCKER_CLI || NEEDS_BUSYBOX },
+  { skip: NEEDS_RECENT_DOCKER_CLI || NEEDS_BUSYBOX },
   () =>
     withDaemon(async (daemon) => {
       const slipway = slipwayOn(daemon);

@@ -4,9 +4,9 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeImageArchive, NEEDS_BUSYBOX } from '../support/busybox.ts';
-import { NEEDS_DOCKER_CLI, type TestDaemon, withDaemon } from '../support/daemon.ts';
+import { NEEDS_RECENT_DOCKER_CLI, type TestDaemon, withDaemon } from '../support/daemon.ts';
 
-const skip = NEEDS_DOCKER_CLI || NEEDS_BUSYBOX;
+const skip = NEEDS_RECENT_DOCKER_CLI || NEEDS_BUSYBOX;
 
 function withBox(body: (daemon: TestDaemon) => void): Promise<void> {
   return withDaemon(async (daemon) => {

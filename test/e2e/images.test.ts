@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import Docker from 'dockerode';
 import { makeImageArchive, makeRootfsTar, NEEDS_BUSYBOX } from '../support/busybox.ts';
-import { NEEDS_DOCKER_CLI, type TestDaemon, withDaemon } from '../support/daemon.ts';
+import { NEEDS_DOCKER_CLI, NEEDS_RECENT_DOCKER_CLI, type TestDaemon, withDaemon } from '../support/daemon.ts';
 import { NEEDS_DOCKER_REGISTRY, withDockerRegistry } from '../support/docker-registry.ts';
 
 const options = { skip: NEEDS_DOCKER_CLI || NEEDS_BUSYBOX };
@@ -107,7 +107,7 @@ describe('images with the docker CLI', options, () => {
     });
   });
 
-  it('tells what is wrong in the words of Docker', async () => {
+  it('tells what is wrong in the words of Docker', { skip: NEEDS_RECENT_DOCKER_CLI }, async () => {
     await withDaemon(async (daemon) => {
       load(daemon, 'demo-push:v1');
       const rows: readonly [readonly string[], RegExp][] = [

@@ -63,6 +63,17 @@ export interface TestDaemon {
 export const NEEDS_DOCKER_CLI =
   spawnSync('docker', ['--version']).status === 0 ? NEEDS_ENGINE : 'the docker CLI is not installed';
 
+const RECENT_CLI = 28;
+
+/** As `NEEDS_DOCKER_CLI`, for tests of whole lines: an older docker CLI puts the engine's words into others of its own. */
+export const NEEDS_RECENT_DOCKER_CLI = NEEDS_DOCKER_CLI || findOldCli();
+
+function findOldCli(): string | false {
+  const { stdout } = spawnSync('docker', ['--version'], { encoding: 'utf8' });
+  const major = Number(/version (\d+)/.exec(stdout)?.[1] ?? RECENT_CLI);
+  return major >= RECENT_CLI ? false : `the docker CLI is older than ${RECENT_CLI}`;
+}
+
 /** Runs `body` with an engine of its own. */
 export async function withDaemon(
   body: (daemon: TestDaemon) => Promise<void>,
