@@ -9,7 +9,7 @@
 import type { ByteStream } from '#base/bytes/types.ts';
 import { CodedError, hasCode } from '#base/errors/index.ts';
 import { type Digest, shortIdOf } from '#oci/digest/index.ts';
-import type { Descriptor } from '#oci/manifest/index.ts';
+import { compressionOf, type Descriptor } from '#oci/manifest/index.ts';
 import type { RepositoryClient } from '#registry/client/types.ts';
 import { blobDamaged } from '#store/content/index.ts';
 import type { GrowingBlob, Layer } from '#store/image/types.ts';
@@ -53,7 +53,12 @@ export async function pushLayer(
       return remember(push, candidate);
     }
   }
-  const held = candidates.find(({ digest }) => context.content.findBlob(digest) !== undefined);
+  // A plain tar, as an archive brought it, is compressed first; unless it is the form a registry gave us.
+  const held = candidates.find(
+    (form) =>
+      (form === preferred || compressionOf(form.mediaType) !== 'none') &&
+      context.content.findBlob(form.digest) !== undefined,
+  );
   const { descriptor, isUploaded } =
     held === undefined ? await makeForm(push, layer) : { descriptor: held, isUploaded: false };
   lease.add({ kind: 'blob', key: descriptor.digest });

@@ -2,13 +2,17 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { CodedError } from '#base/errors/index.ts';
 import { chainIdOf, type DiffId, digestOf, parseDigest } from '#oci/digest/index.ts';
+import { MEDIA } from '#oci/manifest/index.ts';
 import { parseReference } from '#oci/reference/index.ts';
+import { createArchives } from '#store/archive/index.ts';
 import type { Image } from '#store/image/types.ts';
 import type { Store } from '#store/root/index.ts';
+import { makeImageArchive } from '../../../test/support/busybox.ts';
 import { NEEDS_DOCKER_REGISTRY, withDockerRegistry } from '../../../test/support/docker-registry.ts';
 import { startRegistry } from '../../../test/support/registry.ts';
 import { anonymous, credentialsOf, sendError } from '../../../test/support/registry-double.ts';
@@ -220,6 +224,20 @@ test(
       const back = await transfer.pullImage(reference, { credentials: anonymous });
       assert.equal(back.image.id, image.id);
     }),
+);
+
+test('a layer that was loaded as a plain tar goes compressed to the registry', options, () =>
+  withBench(async ({ store, double, transfer }) => {
+    const { archive } = makeImageArchive({ tags: ['box:v1'] });
+    const [loaded] = await createArchives(store).loadImages(Readable.from([archive]));
+    assert.ok(loaded !== undefined);
+    const image = store.images.getImage(loaded.id);
+    await transfer.pushImage(image, parseReference(`${double.host}/team/box:v1`), { credentials: anonymous });
+    const manifest = JSON.parse(String(double.manifests.get('team/box v1')?.bytes));
+    assert.equal(manifest.layers[0].mediaType, MEDIA.dockerLayerGzip);
+    const blob = double.blobs.get(manifest.layers[0].digest);
+    assert.equal(digestOf(gunzipSync(blob ?? Buffer.alloc(0))), image.config.rootfs.diff_ids[0]);
+  }),
 );
 
 test('a layer that has changed on the disk is not acknowledged to the registry', options, () =>
