@@ -212,13 +212,19 @@ async function transferCases(context: BenchContext): Promise<readonly CaseResult
       ),
     );
     const [pushOurs, pushPeer] = sides(context, (engine) => ({
-      prepare: () => void docker(engine, ['tag', 'bench-tutorial', names.get(engine) ?? '']),
+      prepare: () => {
+        docker(engine, ['tag', 'bench-tutorial', names.get(engine) ?? '']);
+        settleDisk();
+      },
       run: () => void docker(engine, ['push', '-q', names.get(engine) ?? '']),
     }));
     const push = await compare(pushOurs, pushPeer, { runs: 1, warmup: 0 });
     const fresh = await context.startFresh();
     const [pullOurs, pullPeer] = sides({ ...context, ours: fresh }, (engine) => ({
-      prepare: () => removeAll(engine),
+      prepare: () => {
+        removeAll(engine);
+        settleDisk();
+      },
       run: () =>
         void docker(engine, ['pull', '-q', names.get(engine === fresh ? context.ours : engine) ?? '']),
     }));
@@ -230,6 +236,11 @@ async function transferCases(context: BenchContext): Promise<readonly CaseResult
     await registry.stop();
     rmSync(join(context.dir, 'registry'), { recursive: true, force: true });
   }
+}
+
+/** What one side has written must not be waited for in the other's time: gigabytes are under way after each case. */
+function settleDisk(): void {
+  command('sync', []);
 }
 
 /** Every image and every cached step, so that a pull starts from nothing. */
@@ -246,12 +257,16 @@ function removeAll(engine: EngineUnderTest): void {
 async function archiveCases(context: BenchContext): Promise<readonly CaseResult[]> {
   const archive = (engine: EngineUnderTest): string => join(context.dir, `${engine.name}.tar`);
   const [saveOurs, savePeer] = sides(context, (engine) => ({
+    prepare: settleDisk,
     run: () => void docker(engine, ['save', '-o', archive(engine), 'bench-tutorial']),
   }));
   const save = await compare(saveOurs, savePeer, { runs: 1, warmup: 0 });
   const fresh = await context.startFresh();
   const [loadOurs, loadPeer] = sides({ ...context, ours: fresh }, (engine) => ({
-    prepare: () => removeAll(engine),
+    prepare: () => {
+      removeAll(engine);
+      settleDisk();
+    },
     // Both sides load the same archive: the one the peer wrote.
     run: () => void docker(engine, ['load', '-q', '-i', archive(context.peer)]),
   }));
