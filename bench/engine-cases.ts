@@ -214,6 +214,7 @@ async function transferCases(context: BenchContext): Promise<readonly CaseResult
     const [pushOurs, pushPeer] = sides(context, (engine) => ({
       prepare: () => {
         docker(engine, ['tag', 'bench-tutorial', names.get(engine) ?? '']);
+        readImage(engine);
         settleDisk();
       },
       run: () => void docker(engine, ['push', '-q', names.get(engine) ?? '']),
@@ -223,6 +224,7 @@ async function transferCases(context: BenchContext): Promise<readonly CaseResult
     const [pullOurs, pullPeer] = sides({ ...context, ours: fresh }, (engine) => ({
       prepare: () => {
         removeAll(engine);
+        readAll(join(context.dir, 'registry'));
         settleDisk();
       },
       run: () =>
@@ -243,6 +245,17 @@ function settleDisk(): void {
   command('sync', []);
 }
 
+/** The files of the image are in memory on either side: minutes of the other side's work may have driven them out. */
+function readImage(engine: EngineUnderTest): void {
+  const read = 'find / -xdev -type f -exec cat {} + > /dev/null';
+  docker(engine, ['run', '--rm', '--network', 'none', 'bench-tutorial', 'sh', '-c', read]);
+}
+
+/** The same for files of this machine. */
+function readAll(path: string): void {
+  command('find', [path, '-type', 'f', '-exec', 'dd', 'of=/dev/null', 'bs=1M', 'status=none', 'if={}', ';']);
+}
+
 /** Every image and every cached step, so that a pull starts from nothing. */
 function removeAll(engine: EngineUnderTest): void {
   const ids = docker(engine, ['images', '-aq']).split('\n').filter(Boolean);
@@ -257,7 +270,10 @@ function removeAll(engine: EngineUnderTest): void {
 async function archiveCases(context: BenchContext): Promise<readonly CaseResult[]> {
   const archive = (engine: EngineUnderTest): string => join(context.dir, `${engine.name}.tar`);
   const [saveOurs, savePeer] = sides(context, (engine) => ({
-    prepare: settleDisk,
+    prepare: () => {
+      readImage(engine);
+      settleDisk();
+    },
     run: () => void docker(engine, ['save', '-o', archive(engine), 'bench-tutorial']),
   }));
   const save = await compare(saveOurs, savePeer, { runs: 1, warmup: 0 });
@@ -265,6 +281,7 @@ async function archiveCases(context: BenchContext): Promise<readonly CaseResult[
   const [loadOurs, loadPeer] = sides({ ...context, ours: fresh }, (engine) => ({
     prepare: () => {
       removeAll(engine);
+      readAll(archive(context.peer));
       settleDisk();
     },
     // Both sides load the same archive: the one the peer wrote.
