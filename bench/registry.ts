@@ -276,7 +276,6 @@ function memoryRow(name: string, values: { readonly ours: number; readonly peer:
     ours: figuresOf([ours]),
     peer: figuresOf([peer]),
     ratio: ours / peer,
-    goal: 1,
     higherIsBetter: false,
   };
 }
