@@ -22,7 +22,7 @@ import type { StepRuntime } from '#runtime/process/types.ts';
 import type { Changesets } from '#store/changeset/types.ts';
 import type { ContentStore } from '#store/content/types.ts';
 import type { ImageStore } from '#store/image/types.ts';
-import type { LeaseStore } from '#store/lease/types.ts';
+import type { LeaseStore, Reclaimer } from '#store/lease/types.ts';
 import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 import { type BuilderContext, runBuild } from './build.ts';
@@ -37,6 +37,7 @@ export interface BuilderOptions {
   readonly snapshots: SnapshotStore;
   readonly images: ImageStore;
   readonly leases: LeaseStore;
+  readonly reclaimer: Reclaimer;
   readonly changesets: Changesets;
   readonly stepRuntime: StepRuntime;
   readonly transfer: Pick<ImageTransfer, 'pullImage' | 'resolveImage'>;

@@ -142,3 +142,14 @@ test(
 );
 
 type TestStore = Parameters<typeof addBusybox>[0];
+
+test('a prune frees the layers of images that were removed before', options, () =>
+  withBuilder(async ({ build, builder, store }) => {
+    const { image } = await build({ Dockerfile: 'FROM busybox\nRUN echo 1 > /1\nRUN echo 2 > /2\n' });
+    const count = (): number => Number(store.db.get('SELECT count(*) AS n FROM layers')?.['n']);
+    const before = count();
+    await store.images.removeImage(image.id, { force: true, noprune: false, inUse: () => undefined });
+    await builder.pruneCache({ all: true });
+    assert.equal(count(), before - 2);
+  }),
+);

@@ -56,6 +56,7 @@ test('the package builds, pushes, pulls and runs an image', {
       const done = spawnSync(PROGRAM, args, {
         input,
         encoding: 'utf8',
+        maxBuffer: 64 * 1024 * 1024,
         env: { ...process.env, SLIPWAY_HOST: `unix://${socket}`, DOCKER_CONFIG: join(dir, 'client') },
       });
       assert.equal(done.status, 0, `slipway ${args.join(' ')}: ${done.stdout}${done.stderr}`);

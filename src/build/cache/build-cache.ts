@@ -2,7 +2,7 @@ import type { BuildJob, BuildResult, LayerInfo, StateResult } from '#build/op/ty
 import { describeDifference } from '#build/solver/index.ts';
 import type { OpCall, ResultCache } from '#build/solver/types.ts';
 import type { KeyComponent } from '#build/types.ts';
-import type { LeaseStore } from '#store/lease/types.ts';
+import type { LeaseStore, Reclaimer } from '#store/lease/types.ts';
 import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotName, SnapshotStore } from '#store/snapshot/types.ts';
 import { type CacheEntry, dropForgotten, listEntries, type PruneOptions, pruneEntries } from './prune.ts';
@@ -17,6 +17,7 @@ export interface BuildCacheOptions {
   readonly db: Database;
   readonly snapshots: Pick<SnapshotStore, 'find' | 'remove'>;
   readonly leases: Pick<LeaseStore, 'isLeased'>;
+  readonly reclaimer: Pick<Reclaimer, 'releaseChains'>;
   readonly describe: (snapshot: SnapshotName, known: LayerInfo | undefined) => () => Promise<LayerInfo>;
 }
 

@@ -1,5 +1,6 @@
 import { hasCode } from '#base/errors/index.ts';
-import type { LeaseStore } from '#store/lease/types.ts';
+import type { ChainId } from '#oci/digest/index.ts';
+import type { LeaseStore, Reclaimer } from '#store/lease/types.ts';
 import type { Database } from '#store/metadata/index.ts';
 import type { SnapshotStore } from '#store/snapshot/types.ts';
 
@@ -62,10 +63,11 @@ export async function pruneEntries(
     readonly db: Database;
     readonly snapshots: Pick<SnapshotStore, 'remove'>;
     readonly leases: Pick<LeaseStore, 'isLeased'>;
+    readonly reclaimer: Pick<Reclaimer, 'releaseChains'>;
   },
   options: PruneOptions,
 ): Promise<{ readonly ids: readonly string[]; readonly bytes: number }> {
-  const { db, snapshots, leases } = store;
+  const { db, snapshots, leases, reclaimer } = store;
   const entries = listEntries(db, leases);
   let kept = entries.reduce((sum, entry) => sum + (entry.isShared ? 0 : entry.sizeBytes), 0);
   const removed: Candidate[] = [];
@@ -86,14 +88,29 @@ export async function pruneEntries(
   });
   // A snapshot under another one stays until that one has gone: newest first, and gc finds the rest.
   for (const { snapshot } of removed.toSorted((a, b) => b.createdAt.getTime() - a.createdAt.getTime())) {
+    const chains = chainsOf(db, snapshot);
     await snapshots.remove(snapshot).catch((error: unknown) => {
       if (!hasCode(error, 'failed_precondition')) throw error;
     });
+    // An image that was removed before left its layer to the cache.
+    for (const chain of chains) reclaimer.releaseChains([chain]);
   }
   return {
     ids: removed.map(({ id }) => id),
     bytes: removed.reduce((sum, entry) => sum + (entry.isShared ? 0 : entry.sizeBytes), 0),
   };
+}
+
+/** The layers that are the same tree as a snapshot of the cache. */
+function chainsOf(db: Database, snapshot: string): readonly ChainId[] {
+  return db
+    .all(
+      `SELECT layer_chains.chain_id FROM snapshot_names n
+       JOIN snapshot_names other ON other.snapshot_id = n.snapshot_id
+       JOIN layer_chains ON layer_chains.chain_id = other.name WHERE n.name = ?`,
+      snapshot,
+    )
+    .map((row) => row['chain_id'] as ChainId);
 }
 
 /** When config steps were first made: small, but of no use without the layers around them. */

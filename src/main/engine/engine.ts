@@ -204,6 +204,7 @@ async function openBuilder(
     snapshots: store.snapshots,
     images: store.images,
     leases: store.leases,
+    reclaimer: store.reclaimer,
     changesets: store.changesets,
     stepRuntime,
     transfer: parts.transfer,
