@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { CodedError } from '#base/errors/index.ts';
-import { type FoundTarHeader, TarDecoder, type TarEntryType } from '#base/tar/index.ts';
-import { splitEntryPath, whiteoutOf } from '#oci/layer/index.ts';
+import { type FoundTarHeader, TarDecoder } from '#base/tar/index.ts';
+import { ENTRY_LETTERS, splitEntryPath, whiteoutOf } from '#oci/layer/index.ts';
 import { ENTRY_LIMIT, type EntryType, encodeEntry, LIST_LIMIT_BYTES } from './entries.ts';
 
 /** What one pass over a layer yields beside its list. */
@@ -16,15 +16,6 @@ const PATH_LIMIT = 4096;
 const GIB = 1024 ** 3;
 /** Past the first gibibyte no layer has any business to be compressed better. */
 const RATIO_LIMIT = 1000;
-const LETTERS: Readonly<Record<TarEntryType, EntryType>> = {
-  file: 'f',
-  directory: 'd',
-  symlink: 'l',
-  hardlink: 'h',
-  char: 'c',
-  block: 'b',
-  fifo: 'p',
-};
 
 /** Lists the entries of an uncompressed layer; lines go to `emit`. Refuses what could not be unpacked either. */
 export class LayerScan {
@@ -75,7 +66,7 @@ export class LayerScan {
     const parts = splitEntryPath(header.path);
     const whiteout = whiteoutOf(parts, header.path);
     if (whiteout.kind === 'ignored') return;
-    if (whiteout.kind === 'none') this.#add(header, parts.join('/'), LETTERS[header.type]);
+    if (whiteout.kind === 'none') this.#add(header, parts.join('/'), ENTRY_LETTERS[header.type]);
     else if (whiteout.kind === 'opaque') this.#add(header, parts.slice(0, -1).join('/'), 'o');
     else this.#add(header, [...parts.slice(0, -1), whiteout.name].join('/'), 'w');
   }

@@ -1,7 +1,19 @@
 /** Names in a layer: where an entry lies, and what a whiteout removes. Spec: image-spec v1.1, layer.md. */
 import { CodedError } from '#base/errors/index.ts';
+import type { TarEntryType } from '#base/tar/index.ts';
 
 const SHOWN_NAME_LENGTH = 255;
+
+/** The letter of each kind of entry in the lists that are kept of layers. */
+export const ENTRY_LETTERS = {
+  file: 'f',
+  directory: 'd',
+  symlink: 'l',
+  hardlink: 'h',
+  char: 'c',
+  block: 'b',
+  fifo: 'p',
+} as const satisfies Readonly<Record<TarEntryType, string>>;
 
 /** The error of a layer that must not be put on a disk; a very long path is cut in it. */
 export function hostileLayer(path: string, state: string): CodedError {

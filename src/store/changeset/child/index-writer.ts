@@ -1,17 +1,5 @@
 import fs from 'node:fs';
-import type { TarEntryType } from '#base/tar/index.ts';
 import type { LayerIndexEntry } from '../types.ts';
-
-/** The letter of each kind of entry in a layer index. */
-export const INDEX_TYPES: Readonly<Record<TarEntryType, LayerIndexEntry['type']>> = {
-  file: 'f',
-  directory: 'd',
-  symlink: 'l',
-  hardlink: 'h',
-  char: 'c',
-  block: 'b',
-  fifo: 'p',
-};
 
 /** Writes a layer index, line by line, to a file opened before the jail is entered. */
 export class IndexWriter {

@@ -12,9 +12,10 @@ import {
   type TarHeaderInput,
 } from '#base/tar/index.ts';
 import type { Digest } from '#oci/digest/index.ts';
+import { ENTRY_LETTERS } from '#oci/layer/index.ts';
 import { BeforeTree } from './before.ts';
 import type { HashRing } from './hash-ring.ts';
-import { INDEX_TYPES, IndexWriter } from './index-writer.ts';
+import { IndexWriter } from './index-writer.ts';
 import { OPAQUE_XATTRS } from './lower.ts';
 import type { ChildFacts, PackRequest } from './protocol.ts';
 import { openTarSink, type TarOutput } from './sink.ts';
@@ -298,7 +299,7 @@ class Packer {
     this.entries++;
     this.#index.add({
       path,
-      type: INDEX_TYPES[header.type],
+      type: ENTRY_LETTERS[header.type],
       sizeBytes: 0,
       mode: header.mode,
       offset: this.#stream.offset,

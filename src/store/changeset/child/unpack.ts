@@ -11,11 +11,11 @@ import {
   UTIME_OMIT,
 } from '#base/posix/index.ts';
 import { decodeName, type FoundTarHeader, systemPath, TarDecoder, type TarSink } from '#base/tar/index.ts';
-import { hostileLayer, splitEntryPath, whiteoutOf } from '#oci/layer/index.ts';
+import { ENTRY_LETTERS, hostileLayer, splitEntryPath, whiteoutOf } from '#oci/layer/index.ts';
 import { FileBody, writeAll } from './file-body.ts';
 import { Ground } from './ground.ts';
 import type { HashRing } from './hash-ring.ts';
-import { INDEX_TYPES, IndexWriter } from './index-writer.ts';
+import { IndexWriter } from './index-writer.ts';
 import type { Jail } from './jail.ts';
 import { LowerTree, OPAQUE_XATTRS } from './lower.ts';
 import type { ChildFacts, UnpackRequest } from './protocol.ts';
@@ -348,7 +348,7 @@ class LayerWriter implements TarSink {
     const { type, sizeBytes, mode, dataOffset: offset, linkTarget } = header;
     this.#index.add({
       path,
-      type: INDEX_TYPES[type],
+      type: ENTRY_LETTERS[type],
       sizeBytes: type === 'hardlink' ? 0 : sizeBytes,
       mode,
       offset,
