@@ -18,7 +18,7 @@ const skip = NEEDS_ENGINE || NEEDS_BUSYBOX || NEEDS_DOCKER_PY;
 async function runScript(daemon: TestDaemon, name: string, more: Record<string, string> = {}): Promise<void> {
   const work = join(daemon.dir, 'work');
   mkdirSync(work);
-  const child = spawn('python3', ['-W', 'ignore', join(import.meta.dirname, 'docker-py', name)], {
+  const child = spawn('python3', ['-B', '-W', 'ignore', join(import.meta.dirname, 'docker-py', name)], {
     env: {
       PATH: process.env['PATH'] ?? '',
       HOME: daemon.dir,

@@ -11,34 +11,10 @@ import unittest
 import docker
 from docker.errors import APIError, ContainerError, NotFound
 from docker.types import LogConfig, Mount, Ulimit
+from support import ClientTest, tar_of
 
 
-def tar_of(files):
-    """A tar of small files."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text))
-    return out.getvalue()
-
-
-class Containers(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.client = docker.from_env()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.client.close()
-
-    def run_box(self, *command, **options):
-        """A detached container that is removed after the test."""
-        box = self.client.containers.run("box:1", list(command) or ["sleep", "99"], detach=True, **options)
-        self.addCleanup(lambda: box.remove(force=True, v=True))
-        return box
-
+class Containers(ClientTest):
     def test_run(self):
         run = self.client.containers.run
         self.assertEqual(run("box:1", "echo hello", remove=True), b"hello\n")

@@ -7,35 +7,16 @@ import unittest
 
 import docker
 from docker.errors import APIError, BuildError, ImageNotFound, NotFound
+from support import ClientTest, tar_of
 
 HUB = os.environ["HUB"]
 USER, PASSWORD = os.environ["HUB_USER"], os.environ["HUB_PASSWORD"]
 
 
-def context_of(files):
-    """A build context as a tar."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text))
-    out.seek(0)
-    return out
-
-
-class Images(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.client = docker.from_env()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.client.close()
-
+class Images(ClientTest):
     def build(self, files, **options):
         return self.client.images.build(
-            fileobj=context_of(files), custom_context=True, rm=True, forcerm=True, **options
+            fileobj=io.BytesIO(tar_of(files)), custom_context=True, rm=True, forcerm=True, **options
         )
 
     def test_build_of_a_context_tar(self):
@@ -161,8 +142,8 @@ class Images(unittest.TestCase):
     def test_import(self):
         path = os.path.join(os.environ["WORK"], "root.tar")
         with open(path, "wb") as file:
-            file.write(context_of({"etc-file": b"in it"}).read())
-        data = context_of({"etc-file": b"in it"}).read()
+            file.write(tar_of({"etc-file": b"in it"}))
+        data = tar_of({"etc-file": b"in it"})
         self.assertIn("sha256:", self.client.api.import_image_from_file(path, repository="imp", tag="1"))
         self.assertIn("sha256:", self.client.api.import_image_from_data(data, repository="imp", tag="1"))
         self.assertEqual(self.client.images.get("imp:1").tags, ["imp:1"])

@@ -5,22 +5,10 @@ import unittest
 import docker
 from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
+from support import ClientTest
 
 
-class System(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.client = docker.from_env()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.client.close()
-
-    def box(self, *command, **options):
-        box = self.client.containers.run("box:1", list(command) or ["sleep", "99"], detach=True, **options)
-        self.addCleanup(lambda: box.remove(force=True, v=True))
-        return box
-
+class System(ClientTest):
     def test_networks(self):
         pool = IPAMPool(subnet="10.213.7.0/24", gateway="10.213.7.1")
         network = self.client.networks.create(
@@ -29,13 +17,13 @@ class System(unittest.TestCase):
         self.assertEqual(self.client.networks.get(network.id).name, "py-net")
         self.assertEqual(network.attrs["IPAM"]["Config"][0]["Subnet"], "10.213.7.0/24")
         self.assertEqual((network.attrs["Labels"], network.attrs["Internal"]), ({"l": "1"}, True))
-        first = self.box(name="py-first")
+        first = self.run_box(name="py-first")
         network.connect(first, ipv4_address="10.213.7.9", aliases=["alias"])
         first.reload()
         mine = first.attrs["NetworkSettings"]["Networks"]["py-net"]
         self.assertEqual((mine["IPAddress"], mine["Gateway"], mine["IPPrefixLen"]), ("10.213.7.9", "10.213.7.1", 24))
         self.assertIn("alias", mine["Aliases"])
-        second = self.box(name="py-second", network="py-net")
+        second = self.run_box(name="py-second", network="py-net")
         self.assertEqual(second.exec_run("ping -c 1 -W 2 alias").exit_code, 0)
         network.reload()
         self.assertEqual(sorted(one.name for one in network.containers), ["py-first", "py-second"])
@@ -61,7 +49,7 @@ class System(unittest.TestCase):
         self.assertTrue(volume.attrs["Mountpoint"].endswith("/py-vol/_data"))
         self.client.containers.run("box:1", ["sh", "-c", "echo kept > /data/x"], volumes={"py-vol": {"bind": "/data", "mode": "rw"}}, remove=True)
         self.assertEqual(self.client.containers.run("box:1", "cat /data/x", volumes=["py-vol:/data:ro"], remove=True), b"kept\n")
-        user = self.box(volumes=["py-vol:/data"])
+        user = self.run_box(volumes=["py-vol:/data"])
         with self.assertRaises(APIError) as caught:
             volume.remove()
         self.assertEqual(caught.exception.status_code, 409)
@@ -75,7 +63,7 @@ class System(unittest.TestCase):
         anonymous = self.client.volumes.create()
         self.assertRegex(anonymous.name, "^[0-9a-f]{64}$")
         self.assertIn(anonymous.name, self.client.volumes.prune()["VolumesDeleted"])
-        fresh = self.box(volumes=["/own"])
+        fresh = self.run_box(volumes=["/own"])
         fresh.reload()
         own = fresh.attrs["Mounts"][0]
         self.assertEqual((own["Type"], own["Destination"], own["RW"]), ("volume", "/own", True))
